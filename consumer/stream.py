@@ -1,0 +1,135 @@
+"""What the engine needs of an instrument.
+
+A *message* yields 0..n *records* (a ZTF container may hold many alerts), a record yields 0..n
+*items* (a LEELA chunk holds pulses; a ZTF alert is one item). Each item becomes one row. The engine
+sees bytes, items and arrays; only the stream knows what they mean. Each instrument's object is
+composed in :mod:`fulgor.streams` and handed down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from numpy import generic
+from numpy.typing import NDArray
+
+from fulgor.errors import MalformedError
+from fulgor.storage.tables import StreamTable
+
+__all__ = ["Item", "Predictor", "Record", "Stream"]
+
+Arrays = Mapping[str, NDArray[generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row to be: identity, model input and the columns of the stream's own table.
+
+    Parameters
+    ----------
+    alert : str
+        The alert's id within its stream (ZTF: candid).
+    object : str
+        The astrophysical object or site that the alert belongs to (ZTF: objectId).
+    time : datetime
+        The alert's own immutable time, UTC, timezone-aware.
+    time_ns : int or None
+        The same in nanoseconds since the Unix epoch; None where it does not fit (an impossible time).
+    content_hash : bytes
+        16 bytes over the decompressed record body and its writer schema.
+    arrays : mapping of str to ndarray
+        Model input without a batch axis. Items whose arrays have equal shapes share a micro-batch.
+    flags : int
+        Quality bits of the stream.
+    columns : tuple
+        Values of the stream's own table, in the order of ``Stream.table.columns``.
+    unscorable : str or None
+        Why no score can be computed; None when it can. The arrays are then not inferred.
+    """
+
+    alert: str
+    object: str
+    time: datetime
+    time_ns: int | None
+    content_hash: bytes
+    arrays: Arrays
+    flags: int
+    columns: tuple[Any, ...]
+    unscorable: str | None = None
+
+
+class Record(Protocol):
+    """One decoded record; opaque to the engine."""
+
+
+class Stream(Protocol):
+    """An instrument as the engine sees it."""
+
+    @property
+    def name(self) -> str:
+        """Name on the command line, in keys and in the views."""
+        ...
+
+    @property
+    def table(self) -> StreamTable:
+        """The stream's own table: typed columns beside the shared ones."""
+        ...
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """Content hash of the preparation that ``prepare`` applies."""
+        ...
+
+    def decode(self, value: bytes) -> Sequence[Record | MalformedError]:
+        """Return the records of a message, each decoded or an error of its own.
+
+        Raises
+        ------
+        MalformedError
+            The message as a whole cannot be trusted (framing, container, schema).
+        """
+        ...
+
+    def prepare(self, record: Record) -> Sequence[Item]:
+        """Return the items of a record: the same function serves training.
+
+        Raises
+        ------
+        MalformedError
+            The record cannot become a row.
+        """
+        ...
+
+
+class Predictor(Protocol):
+    """A model ready to run on one device."""
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of weights, preprocessing, calibration, recurrence and precision."""
+        ...
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """The preparation that the model was trained with."""
+        ...
+
+    def predict(self, arrays: Arrays) -> Arrays:
+        """Run a micro-batch.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            Model input, each with a leading batch axis N.
+
+        Returns
+        -------
+        mapping of str to ndarray
+            ``latent`` (N, 64), ``stamp_latent`` (N, 64), ``probabilities`` (N, classes),
+            ``scores`` (N, scores) and ``anomaly`` (N,) in [0, 1]; all float32. NaN where a value
+            cannot be had; the writer stores NULL.
+        """
+        ...

@@ -1,0 +1,25 @@
+"""The tree of commands. Each group lives in a module of its name."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="fulgor",
+    help="Streaming inference on alerts and waveforms: Kafka in, latents and scores in Postgres, exactly once.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: bool = typer.Option(False, "--version", help="Print the version and leave.")) -> None:
+    """Print the version, or go on to the command."""
+    if version:
+        from fulgor import __version__
+
+        typer.echo(f"fulgor {__version__}")
+        raise typer.Exit

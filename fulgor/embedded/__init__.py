@@ -1,0 +1,1 @@
+"""A broker and a Postgres for a machine that has none."""

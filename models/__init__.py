@@ -1,0 +1,1 @@
+"""Networks, scores, training, export and serving."""

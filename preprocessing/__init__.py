@@ -1,0 +1,1 @@
+"""Messages to arrays: Avro decoding, FITS cutouts, stamps, light curves; masks and quality flags."""

@@ -1,0 +1,1 @@
+"""Archives and topics: read, produce, simulate each instrument, training sets."""

@@ -1,0 +1,1 @@
+"""Postgres: migrations, the exactly-once writer, queries and the rows of the model registry."""
