@@ -1,0 +1,130 @@
+"""Connections to Postgres, and its errors in words that a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import errors
+
+from fulgor.errors import DatabaseError, DiskFullError
+
+__all__ = ["Connection", "connect", "location", "transient", "translated"]
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+SEARCH_PATH = "fulgor, public"
+CONNECT_TIMEOUT_S = 5
+
+
+def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> Connection:
+    """Open a connection in autocommit mode, with the product's schema on its search path.
+
+    Parameters
+    ----------
+    url : str
+        A libpq URL or key/value string.
+    application : str
+        Shown in ``pg_stat_activity``.
+    vectors : bool
+        Register the adapters of pgvector; needs the extension in the database.
+
+    Raises
+    ------
+    DatabaseError
+        The server cannot be reached or refuses us, with the cause and the way out.
+    """
+    with translated(url):
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=application,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            keepalives_idle=30,
+            tcp_user_timeout=30_000,
+        )
+        connection.execute(
+            "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false)", [SEARCH_PATH]
+        )
+        if vectors:
+            _register_vectors(connection)
+    return connection
+
+
+def _register_vectors(connection: Connection) -> None:
+    try:
+        register_vector(connection)
+    except psycopg.ProgrammingError:
+        connection.close()
+        raise DatabaseError(
+            "the database has no extension 'vector': install pgvector on the server and run 'fulgor db migrate'"
+        ) from None
+
+
+def location(url: str) -> str:
+    """Return host, port and database of a URL without user or password, for messages and logs."""
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return urlsplit(url).hostname or "an unreadable database URL"
+    host = parts.get("host") or parts.get("hostaddr") or "the default socket"
+    return f"{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+
+
+def transient(error: psycopg.Error) -> bool:
+    """Tell whether the same statement may succeed later: connection lost, server away, disk full, lock, conflict."""
+    state = error.sqlstate or ""
+    if isinstance(error, errors.InsufficientPrivilege):
+        return False
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state[:2] in {
+        "08",
+        "40",
+        "53",
+        "55",
+        "57",
+        "58",
+    }
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Turn psycopg's errors into ours, naming the database but never its password."""
+    try:
+        yield
+    except errors.DiskFull as error:
+        raise DiskFullError(f"database {location(url)}: no space left on the server: {_first_line(error)}") from error
+    except psycopg.OperationalError as error:
+        raise DatabaseError(_advice(url, error)) from error
+    except errors.InsufficientPrivilege as error:
+        raise DatabaseError(
+            f"database {location(url)}: {_first_line(error)}; connect as the role that owns the tables, or GRANT them"
+        ) from error
+    except errors.UndefinedTable as error:
+        raise DatabaseError(f"database {location(url)}: {_first_line(error)}; run 'fulgor db migrate'") from error
+    except psycopg.ProgrammingError as error:
+        raise DatabaseError(f"database {location(url)}: {_first_line(error)}") from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _advice(url: str, error: psycopg.OperationalError) -> str:
+    text = str(error).strip()
+    where = location(url)
+    if "password authentication failed" in text or "no password supplied" in text:
+        return (
+            f"database {where}: wrong or missing password; set PGPASSWORD or FULGOR_DATABASE, or use a ~/.pgpass file"
+        )
+    if "does not exist" in text and "database" in text:
+        return f"database {where}: there is no such database; create it, or name another with --database"
+    if "could not translate host name" in text or "failed to resolve host" in text:
+        return f"database {where}: unknown host; check --database"
+    if "onnection refused" in text or "No such file or directory" in text:
+        return f"database {where}: nothing answers there; start it (the embedded one: 'fulgor db up') or check it"
+    if "timeout" in text:
+        return f"database {where}: no answer within {CONNECT_TIMEOUT_S} s; check the address and the firewall"
+    return f"database {where}: {_first_line(error)}"

@@ -1,0 +1,129 @@
+"""Feeds: one row per group and partition that says where consumption goes on, and who may write.
+
+A claim raises the row's epoch; every write compares epoch and offset under the row's lock, so a
+consumer that lost the partition without knowing it cannot write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fulgor.storage.database import Connection
+
+__all__ = ["Claim", "FeedKey", "claim", "open_segment", "release"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedKey:
+    """What a stored offset belongs to.
+
+    Parameters
+    ----------
+    group : str
+        Consumer group.
+    cluster : str
+        The broker's cluster id; ``archive`` for files.
+    topic : str
+        Topic, or the archive's path.
+    topic_id : str
+        The broker's topic id, the archive's content id, or '' where there is none.
+    partition : int
+        Partition number.
+    """
+
+    group: str
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write a feed, until somebody claims it again.
+
+    Parameters
+    ----------
+    feed_id, epoch, segment : int
+        Keys of the row.
+    next_offset : int or None
+        Where to go on; None if nothing was ever stored.
+    attempts : int
+        Claims in a row, this one included, that began at the same offset without a clean release.
+    """
+
+    feed_id: int
+    epoch: int
+    segment: int
+    next_offset: int | None
+    attempts: int
+
+
+_CLAIM = """
+INSERT INTO fulgor.feed (group_name, cluster, topic, topic_id, partition, stream, epoch, owner, claimed_at, attempts)
+VALUES (%(group)s, %(cluster)s, %(topic)s, %(topic_id)s, %(partition)s, %(stream)s, 1, %(owner)s, now(), 1)
+ON CONFLICT (group_name, cluster, topic, topic_id, partition) DO UPDATE SET
+    epoch = feed.epoch + 1,
+    owner = excluded.owner,
+    claimed_at = now(),
+    released_at = NULL,
+    attempts = CASE WHEN feed.released_at IS NULL AND feed.attempt_offset = feed.next_offset
+                    THEN feed.attempts + 1 ELSE 1 END,
+    attempt_offset = feed.next_offset
+RETURNING feed_id, epoch, segment, next_offset, attempts
+"""
+
+
+def claim(connection: Connection, key: FeedKey, *, stream: str, owner: str) -> Claim:
+    """Raise the feed's epoch and return where to go on."""
+    row = connection.execute(
+        _CLAIM,
+        {
+            "group": key.group,
+            "cluster": key.cluster,
+            "topic": key.topic,
+            "topic_id": key.topic_id,
+            "partition": key.partition,
+            "stream": stream,
+            "owner": owner,
+        },
+    ).fetchone()
+    assert row is not None  # noqa: S101 - INSERT .. RETURNING always gives a row
+    feed_id, epoch, segment, next_offset, attempts = row
+    return Claim(
+        _int(feed_id), _int(epoch), _int(segment), None if next_offset is None else _int(next_offset), _int(attempts)
+    )
+
+
+def open_segment(connection: Connection, claimed: Claim, first_offset: int, *, reason: str) -> bool:
+    """Store where a feed begins that has no offset yet.
+
+    Returns
+    -------
+    bool
+        False if the feed was claimed by somebody else meanwhile; nothing is written then.
+    """
+    with connection.transaction():
+        moved = connection.execute(
+            "UPDATE fulgor.feed SET next_offset = %s, attempt_offset = %s"
+            " WHERE feed_id = %s AND epoch = %s AND next_offset IS NULL",
+            [first_offset, first_offset, claimed.feed_id, claimed.epoch],
+        )
+        if moved.rowcount != 1:
+            return False
+        connection.execute(
+            "INSERT INTO fulgor.segment (feed_id, segment, first_offset, reason) VALUES (%s, %s, %s, %s)",
+            [claimed.feed_id, claimed.segment, first_offset, reason],
+        )
+    return True
+
+
+def release(connection: Connection, feed_id: int, epoch: int) -> None:
+    """Note that the owner left in good order; a later claim then counts no failed attempt."""
+    connection.execute(
+        "UPDATE fulgor.feed SET released_at = now(), attempts = 0 WHERE feed_id = %s AND epoch = %s", [feed_id, epoch]
+    )
+
+
+def _int(value: object) -> int:
+    return int(str(value))

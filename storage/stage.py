@@ -1,0 +1,144 @@
+"""Results on their way in: COPY into a temporary table, then one insert each into the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from fulgor.storage.database import Connection
+from fulgor.storage.rows import Coordinates, DeadLetter, Result
+from fulgor.storage.streamtables import SHARED_COLUMNS, alert_table
+from fulgor.storage.tables import StreamTable
+
+__all__ = ["Stage"]
+
+# Columns of ``latent`` that are not already among the shared ones.
+_RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("records", "int4"),
+    ("items", "int4"),
+    ("flags", "int8"),
+    ("latent", "vector"),
+    ("stamp_latent", "vector"),
+    ("probabilities", "_float4"),
+    ("class", "text"),
+    ("scores", "_float4"),
+    ("anomaly", "float4"),
+    ("unscorable", "text"),
+    ("appended_at", "timestamptz"),
+)
+_COORDINATES = ("feed_id", "segment", "offset", "record", "item")
+
+
+class Stage:
+    """A temporary table of results that empties itself at each commit.
+
+    Parameters
+    ----------
+    connection : Connection
+        The writer's.
+    table : StreamTable
+        The stream's own table.
+    model_id : int
+        The model that made the results.
+    """
+
+    def __init__(self, connection: Connection, table: StreamTable, model_id: int) -> None:
+        self._connection = connection
+        self._model_id = model_id
+        self._stream = table.stream
+        own = [(column.name, column.type) for column in table.columns]
+        columns = [("ordinal", "int4"), *SHARED_COLUMNS, *own, *_RESULT_COLUMNS]
+        self._types = [kind for _, kind in columns]
+        self._name = sql.Identifier(f"stage_{table.stream}")
+        self._copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(self._name, _names(columns))
+        self._create(columns)
+        self._insert_alerts = self._alerts_statement(table, [*SHARED_COLUMNS, *own])
+        self._find_variants = self._variants_statement(table)
+        self._insert_latents = self._latents_statement()
+        self._clear = sql.SQL("DELETE FROM {}").format(self._name)
+
+    def store(self, results: Sequence[Result]) -> tuple[int, int, list[DeadLetter]]:
+        """Store results within the open transaction.
+
+        Returns
+        -------
+        stored, duplicates : int
+            Items that are new, and items that are known with the same content.
+        variants : list of DeadLetter
+            Items whose id is known with other content.
+        """
+        self._connection.execute(self._clear)
+        self._copy_rows(results)
+        self._connection.execute(self._insert_alerts)
+        variants = self._take_variants(results)
+        row = self._connection.execute(
+            self._insert_latents, {"stream": self._stream, "model": self._model_id}
+        ).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate always gives a row
+        return int(str(row[0])), int(str(row[1])), variants
+
+    def _create(self, columns: Sequence[tuple[str, str]]) -> None:
+        defined = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in columns
+        )
+        self._connection.execute(
+            sql.SQL("CREATE TEMP TABLE IF NOT EXISTS {} ({}) ON COMMIT DELETE ROWS").format(self._name, defined)
+        )
+
+    def _copy_rows(self, results: Sequence[Result]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(self._copy) as copy:
+            copy.set_types(self._types)
+            for ordinal, row in enumerate(results):
+                copy.write_row(_values(ordinal, row))
+
+    def _take_variants(self, results: Sequence[Result]) -> list[DeadLetter]:
+        found = self._connection.execute(self._find_variants).fetchall()
+        return [_variant(results[int(str(ordinal))], known) for ordinal, known in found]
+
+    # Inserted in the order of the key, so that two writers with alerts in common wait for each other in one order.
+    def _alerts_statement(self, table: StreamTable, columns: Sequence[tuple[str, str]]) -> sql.Composed:
+        return sql.SQL(
+            "INSERT INTO {} ({}) SELECT {} FROM {} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
+        ).format(alert_table(table), _names(columns), _names(columns), self._name)
+
+    def _variants_statement(self, table: StreamTable) -> sql.Composed:
+        return sql.SQL(
+            "DELETE FROM {} s USING {} a WHERE a.alert = s.alert AND a.time = s.time"
+            " AND a.content_hash <> s.content_hash RETURNING s.ordinal, encode(a.content_hash, 'hex')"
+        ).format(self._name, alert_table(table))
+
+    def _latents_statement(self) -> sql.Composed:
+        shared = [("alert", ""), ("time", ""), ("object", ""), *((name, "") for name in _COORDINATES)]
+        columns = _names([*shared, *_RESULT_COLUMNS])
+        counted = _names([(name, "") for name in (*_COORDINATES, "records", "items")])
+        return sql.SQL(
+            "WITH fresh AS (INSERT INTO fulgor.latent (stream, model_id, {columns})"
+            " SELECT %(stream)s, %(model)s, {columns} FROM {stage} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
+            " RETURNING {key}),"
+            " known AS (INSERT INTO fulgor.duplicate ({counted}, alert)"
+            " SELECT {counted}, alert FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM fresh f"
+            ' WHERE (f.feed_id, f.segment, f."offset", f.record, f.item)'
+            ' = (s.feed_id, s.segment, s."offset", s.record, s.item))'
+            " ON CONFLICT DO NOTHING RETURNING 1)"
+            " SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM known)"
+        ).format(columns=columns, stage=self._name, key=_names([(name, "") for name in _COORDINATES]), counted=counted)
+
+
+def _names(columns: Sequence[tuple[str, str]]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(name) for name, _ in columns)
+
+
+def _values(ordinal: int, row: Result) -> tuple[object, ...]:
+    at: Coordinates = row.at
+    return (
+        ordinal, row.alert, row.time, row.time_ns, row.object, row.content_hash,
+        at.feed_id, at.segment, at.offset, at.record, at.item, *row.columns,
+        at.records, at.items, row.flags, row.latent, row.stamp_latent, row.probabilities,
+        row.class_name, row.scores, row.anomaly, row.unscorable, row.appended_at,
+    )  # fmt: skip
+
+
+def _variant(row: Result, known: object) -> DeadLetter:
+    reason = f"alert {row.alert} is stored with other content (hash {known}, this one {row.content_hash.hex()})"
+    return DeadLetter(row.at, "store", "variant", reason)
