@@ -1,0 +1,147 @@
+"""Real servers for tests: a Postgres and two brokers, each started once, when first asked for.
+
+FULGOR_TEST_DATABASE and FULGOR_TEST_BOOTSTRAP name servers of your own instead; nothing started
+here outlives the test run, not even one ended by ``kill -9``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from psycopg import sql
+
+from fulgor.embedded.broker import EmbeddedBroker
+from fulgor.embedded.lifetime import spawn_tied
+from fulgor.embedded.postgres import EmbeddedPostgres
+
+KAFKA = Path(__file__).resolve().parents[3] / "shared" / "kafka" / "kafka-server"
+EXTERNAL_KAFKA = os.environ.get("FULGOR_TEST_BOOTSTRAP")
+EXTERNAL_POSTGRES = os.environ.get("FULGOR_TEST_DATABASE")
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A running broker, and what it can do.
+
+    ``kind`` is ``embedded`` or ``kafka``; ``new_protocol`` means KIP-848 (``group.protocol=consumer``);
+    ``append_time`` means that a topic can be made with ``message.timestamp.type=LogAppendTime``.
+    """
+
+    kind: str
+    bootstrap: str
+    new_protocol: bool
+    append_time: bool
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap})
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a Postgres on which databases can be created: for tests that need no database of their own."""
+    if EXTERNAL_POSTGRES:
+        yield EXTERNAL_POSTGRES
+        return
+    with EmbeddedPostgres.temporary(tmp_path_factory.mktemp("postgres") / "home") as server:
+        yield server.url()
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """URL of a fresh, empty database (no extension, no schema), dropped afterwards with its sessions."""
+    name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[Broker]:
+    """The product's own broker, shared by the run."""
+    with EmbeddedBroker() as broker:
+        yield Broker("embedded", broker.bootstrap, new_protocol=False, append_time=False)
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """Apache Kafka, shared by the run; skipped where neither it nor an address is given."""
+    if EXTERNAL_KAFKA:
+        yield Broker("kafka", EXTERNAL_KAFKA, new_protocol=True, append_time=True)
+        return
+    if not KAFKA.exists():
+        pytest.skip(f"no Apache Kafka: {KAFKA} is absent and FULGOR_TEST_BOOTSTRAP is not set")
+    if shutil.which("java") is None:
+        pytest.skip("no Apache Kafka: Java 17 is not installed and FULGOR_TEST_BOOTSTRAP is not set")
+    folder = tmp_path_factory.mktemp("kafka")
+    # Its start script leaves the broker behind; this guard ends it when the run ends, however it ends.
+    guard = spawn_tied(
+        ["/bin/sh", "-c", f'trap \'"{KAFKA}" wipe "{folder}"; exit\' TERM; while :; do sleep 1; done'],
+        output=subprocess.DEVNULL,
+        death_signal=signal.SIGTERM,
+    )
+    started = subprocess.run([KAFKA, "up", folder], capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stderr
+    yield Broker("kafka", started.stdout.split()[0], new_protocol=True, append_time=True)
+    guard.terminate()
+    guard.wait()
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each broker in turn: what uses it runs on both."""
+    found: Broker = request.getfixturevalue(f"{request.param}_broker")
+    return found
+
+
+@pytest.fixture
+def make_topic(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """Create topics on a given broker: ``make_topic(broker, partitions=1, config=None) -> name``."""
+    made: list[tuple[AdminClient, str]] = []
+    test = re.sub(r"[^a-zA-Z0-9_.-]+", "-", request.node.name)[:60]
+
+    def make(broker: Broker, partitions: int = 1, config: dict[str, str] | None = None) -> str:
+        admin, name = broker.admin(), f"{test}-{uuid.uuid4().hex[:8]}"
+        new = NewTopic(name, num_partitions=partitions, replication_factor=1, config=config or {})
+        admin.create_topics([new])[name].result(15)
+        made.append((admin, name))
+        _await_leaders(admin, name, partitions)
+        return name
+
+    yield make
+    for admin, name in made:
+        admin.delete_topics([name])[name].result(15)
+
+
+@pytest.fixture
+def topic(broker: Broker, make_topic: Callable[..., str]) -> Callable[..., str]:
+    """Create topics on the test's broker: ``topic(partitions=1, config=None) -> name``."""
+
+    def make(partitions: int = 1, config: dict[str, str] | None = None) -> str:
+        return make_topic(broker, partitions, config)
+
+    return make
+
+
+def _await_leaders(admin: AdminClient, name: str, partitions: int) -> None:
+    """Wait until every partition of a new topic can be written to: creation is not instant on Kafka."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        found = admin.list_topics(name, timeout=5).topics[name].partitions
+        if len(found) == partitions and all(part.leader >= 0 for part in found.values()):
+            return
+        time.sleep(0.02)
+    pytest.fail(f"topic {name} has no leaders after 15 s")
