@@ -6,26 +6,23 @@ was generated for it (scram-sha-256), since every account of the machine can rea
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
-from fulgor.embedded.account import run_as, server_account
+from fulgor.embedded.account import run_as
 from fulgor.embedded.cluster import SUPERUSER, Cluster, failure
-from fulgor.embedded.home import SYSTEM_HOME, exclusive, home_folder
+from fulgor.embedded.home import Credentials, Home, home_folder
 from fulgor.embedded.install import installed_version, programs
 from fulgor.embedded.lifetime import spawn_tied, wait_gone
+from fulgor.embedded.ports import LOOPBACK, any_port, is_free
 from fulgor.errors import EmbeddedServiceError
 
 __all__ = ["EmbeddedPostgres", "PostgresStatus"]
@@ -74,7 +71,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, home: Path | None = None, *, port: int | None = None, throwaway: bool = False) -> None:
-        self.home = (home or home_folder()).absolute()
+        self._home = Home(home or home_folder())
         self._wanted_port = port
         self._throwaway = throwaway
         self._child: subprocess.Popen[bytes] | None = None
@@ -100,18 +97,20 @@ class EmbeddedPostgres:
         DiskFullError
             No space for the data.
         """
-        with exclusive(self.home / "postgres.lock"):
-            cluster = self._cluster(self._make_place())
-            password = self._password(cluster)
-            cluster.initialise(password, durable=not self._throwaway, version=installed_version())
+        with self._home.exclusive():
+            deadline = time.monotonic() + timeout
+            cluster = self._cluster()
+            known = self._credentials(cluster)
+            cluster.initialise(known.password, durable=not self._throwaway, version=installed_version())
             if cluster.server() is None:
-                self._start(cluster, timeout)
-            port = self._await_ready(cluster, timeout)
-            self._check_port(port)
-            self._remember(password, port)
-            url = _url(password, port)
-            _ensure_database(password, port)
-        return url
+                self._start(cluster, known.port, deadline)
+            port = _await_ready(cluster, deadline)
+            if self._wanted_port not in (None, port):
+                raise EmbeddedServiceError(f"the server already runs, on port {port}: 'fulgor db down' stops it")
+            if port != known.port:
+                self._home.remember(Credentials(known.password, port))
+            _ensure_database(known.password, port)
+        return _url(known.password, port)
 
     def down(self, timeout: float = 60.0) -> bool:
         """Stop the server cleanly; return False when none was running.
@@ -121,7 +120,9 @@ class EmbeddedPostgres:
         EmbeddedServiceError
             It does not stop, or it belongs to another user.
         """
-        with exclusive(self.home / "postgres.lock"):
+        if self._home.place() is None:
+            return False
+        with self._home.exclusive():
             return self._stop(signal.SIGINT, timeout)
 
     def kill(self) -> None:
@@ -130,16 +131,15 @@ class EmbeddedPostgres:
 
     def status(self) -> PostgresStatus:
         """Return what the pid file and the process table say; touches nothing."""
-        place = self._place()
+        home, place = self._home, self._home.place()
         if place is None:
-            return PostgresStatus(False, None, None, self.home, None, None)
+            return PostgresStatus(False, None, None, home.path, None, None)
         cluster = Cluster(place, Path(), None)
         try:
-            port = cluster.ready_port()
-            pid = cluster.server()
+            port, pid = cluster.ready_port(), cluster.server()
         except PermissionError as error:
-            raise self._foreign(error) from error
-        return PostgresStatus(port is not None, pid, port, self.home, cluster.data, cluster.log)
+            raise home.unusable(error) from error
+        return PostgresStatus(port is not None, pid, port, home.path, cluster.data, cluster.log)
 
     def url(self) -> str:
         """Return the URL of the running server.
@@ -149,10 +149,10 @@ class EmbeddedPostgres:
         EmbeddedServiceError
             It is not running.
         """
-        port = self.status().port
-        if port is None:
-            raise EmbeddedServiceError(f"no embedded Postgres runs in {self.home}: start it with 'fulgor db up'")
-        return _url(self._state()["password"], port)
+        port, known = self.status().port, self._home.credentials()
+        if port is None or known is None:
+            raise EmbeddedServiceError(f"no embedded Postgres runs in {self._home.path}: 'fulgor db up' starts it")
+        return _url(known.password, port)
 
     @classmethod
     @contextmanager
@@ -164,116 +164,74 @@ class EmbeddedPostgres:
         path : Path, optional
             Its home; a new temporary folder by default.
         """
-        home = Path(tempfile.mkdtemp(prefix="fulgor-home-")) if path is None else path
-        server = cls(home, throwaway=True)
+        server = cls(path or Path(tempfile.mkdtemp(prefix="fulgor-home-")), throwaway=True)
         try:
             server.up()
             yield server
         finally:
             server._stop(signal.SIGQUIT, 30.0)
-            place = server._place()
-            if place is not None:
-                shutil.rmtree(place)
-            shutil.rmtree(home)
+            server._home.delete()
 
-    # Where things lie
+    def _cluster(self) -> Cluster:
+        try:
+            place, account = self._home.make_place(throwaway=self._throwaway)
+        except OSError as error:
+            raise self._home.unusable(error) from error
+        return Cluster(place, programs(account, place), account)
 
-    def _place(self) -> Path | None:
-        place = self.home / "postgres"
-        return place.resolve() if place.is_dir() else None
-
-    def _make_place(self) -> Path:
-        """Return the server's folder, made on the first start; root gives it to the account."""
-        known = self._place()
+    def _credentials(self, cluster: Cluster) -> Credentials:
+        known = self._home.credentials()
         if known is not None:
             return known
-        account = server_account(self.home / "postgres" / "data")
-        place = self.home / "postgres"
-        place.unlink(missing_ok=True)  # a link whose target was deleted
-        if account is None:
-            place.mkdir(mode=0o700)
-            return place
-        if account.can_enter(self.home):
-            place.mkdir(mode=0o700)
-        else:
-            # A home below a closed folder, such as /root: leave its permissions alone, go elsewhere.
-            place.symlink_to(self._elsewhere(), target_is_directory=True)
-        os.chown(place, account.uid, account.gid)
-        return place.resolve()
-
-    def _elsewhere(self) -> Path:
-        if self._throwaway:
-            outer = Path(tempfile.mkdtemp(prefix="fulgor-postgres-"))
-            outer.chmod(0o700)
-            return outer
-        outer = SYSTEM_HOME / f"at-{sha256(str(self.home).encode()).hexdigest()[:12]}"
-        outer.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return outer
-
-    def _cluster(self, place: Path) -> Cluster:
-        try:
-            account = server_account(place)
-            return Cluster(place, programs(account, place), account)
-        except PermissionError as error:
-            raise self._foreign(error) from error
-
-    def _foreign(self, error: PermissionError) -> EmbeddedServiceError:
-        return EmbeddedServiceError(
-            f"{error.filename or self.home} belongs to another user: run fulgor as that user, or set FULGOR_HOME"
-        )
-
-    # Password and port, kept in a file that only we read
-
-    def _state(self) -> dict[str, str]:
-        try:
-            state: dict[str, str] = json.loads((self.home / "postgres.json").read_text())
-        except FileNotFoundError as error:
+        if cluster.data.exists():
             raise EmbeddedServiceError(
-                f"{self.home / 'postgres.json'} is gone, and with it the password of the database in {self.home}: "
-                "restore it, or move the folder away to start afresh"
-            ) from error
-        except PermissionError as error:
-            raise self._foreign(error) from error
-        return state
+                f"the password of the database in {self._home.path} is gone (postgres.json): restore it, or move the "
+                "folder away to start afresh"
+            )
+        fresh = Credentials(secrets.token_urlsafe(24), 0)
+        self._home.remember(fresh)
+        return fresh
 
-    def _password(self, cluster: Cluster) -> str:
-        if cluster.data.exists() or (self.home / "postgres.json").exists():
-            return self._state()["password"]
-        password = secrets.token_urlsafe(24)
-        self._remember(password, 0)
-        return password
-
-    def _remember(self, password: str, port: int) -> None:
-        path, fresh = self.home / "postgres.json", self.home / "postgres.json.new"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump({"password": password, "port": str(port)}, file)
-        fresh.replace(path)
-
-    # Start and stop
-
-    def _start(self, cluster: Cluster, timeout: float) -> None:
+    def _start(self, cluster: Cluster, kept_port: int, deadline: float) -> None:
         cluster.drop_reused_pid()
         cluster.trim_log()
-        deadline = time.monotonic() + min(timeout, _ORPHANS_END_WITHIN_S)
+        patience = min(deadline, time.monotonic() + _ORPHANS_END_WITHIN_S)
         while True:
-            port = self._choose_port()
+            port = self._choose_port(kept_port)
             start = cluster.log_size()
-            if self._launch(cluster, port, timeout):
+            complaint = self._launch(cluster, port, deadline)
+            if cluster.server() is not None:
                 return
-            tail = cluster.log_tail(start)
+            tail = cluster.log_tail(start) or complaint
             orphans = "shared memory block" in tail  # backends of a killed server, about to notice
             raced = "Address already in use" in tail and self._wanted_port is None
-            if not (orphans or raced) or time.monotonic() > deadline:
+            if not (orphans or raced) or time.monotonic() > patience:
                 raise failure(f"Postgres did not start (data in {cluster.data})", tail)
             time.sleep(0.2)
 
-    def _launch(self, cluster: Cluster, port: int, timeout: float) -> bool:
-        """Start the server once; return False when it ended without becoming ready."""
+    def _choose_port(self, kept: int) -> int:
+        if self._wanted_port is None:
+            return kept if kept and is_free(kept) else any_port()
+        if not is_free(self._wanted_port):
+            raise EmbeddedServiceError(f"port {self._wanted_port} is taken by another program: name another one")
+        return self._wanted_port
+
+    def _launch(self, cluster: Cluster, port: int, deadline: float) -> str:
+        """Start the server once and wait until it is ready or has ended; return what was printed."""
+        seconds = max(1, int(deadline - time.monotonic()))
         if not self._throwaway:
-            command = [cluster.programs / "pg_ctl", "start", "-w", "-s", "-t", str(int(timeout)), "-D", cluster.data]
-            command += ["-l", cluster.log, "-o", f"-p {port}"]
-            return run_as(cluster.account, command, folder=cluster.place).returncode == 0
+            command: list[str | Path] = [
+                cluster.programs / "pg_ctl",
+                "start",
+                "-w",
+                "-s",
+                "-t",
+                str(seconds),
+                "-D",
+                cluster.data,
+            ]
+            done = run_as(cluster.account, [*command, "-l", cluster.log, "-o", f"-p {port}"], folder=cluster.place)
+            return done.stderr
         with cluster.log.open("ab") as log:
             self._child = spawn_tied(
                 [cluster.programs / "postgres", "-D", cluster.data, "-p", str(port)],
@@ -283,35 +241,9 @@ class EmbeddedPostgres:
                 environment={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
                 folder=cluster.place,
             )
-        while self._child.poll() is None:
-            if cluster.ready_port() is not None:
-                return True
+        while self._child.poll() is None and cluster.ready_port() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-        return False
-
-    def _await_ready(self, cluster: Cluster, timeout: float) -> int:
-        deadline = time.monotonic() + timeout
-        while (port := cluster.ready_port()) is None:
-            if cluster.server() is None:
-                raise failure(f"Postgres ended while starting (data in {cluster.data})", cluster.log_tail())
-            if time.monotonic() > deadline:
-                raise failure(f"Postgres is not ready after {timeout:.0f} s", cluster.log_tail())
-            time.sleep(0.05)
-        return port
-
-    def _choose_port(self) -> int:
-        if self._wanted_port is not None:
-            if not _free(self._wanted_port):
-                raise EmbeddedServiceError(f"port {self._wanted_port} is taken by another program: name another one")
-            return self._wanted_port
-        kept = int(self._state()["port"])
-        return kept if kept and _free(kept) else _any_port()
-
-    def _check_port(self, port: int) -> None:
-        if self._wanted_port not in (None, port):
-            raise EmbeddedServiceError(
-                f"the server already runs on port {port}, not {self._wanted_port}: stop it first with 'fulgor db down'"
-            )
+        return ""
 
     def _stop(self, how: signal.Signals, timeout: float) -> bool:
         pid = self.status().pid
@@ -330,12 +262,22 @@ class EmbeddedPostgres:
         return True
 
 
+def _await_ready(cluster: Cluster, deadline: float) -> int:
+    while (port := cluster.ready_port()) is None:
+        if cluster.server() is None:
+            raise failure(f"Postgres ended while starting (data in {cluster.data})", cluster.log_tail())
+        if time.monotonic() > deadline:
+            raise failure(f"Postgres is still starting (data in {cluster.data}): try again", cluster.log_tail())
+        time.sleep(0.05)
+    return port
+
+
 def _url(password: str, port: int, database: str = DATABASE) -> str:
-    return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{database}?{_SEARCH_PATH}"
+    return f"postgresql://{SUPERUSER}:{password}@{LOOPBACK}:{port}/{database}?{_SEARCH_PATH}"
 
 
 def _ensure_database(password: str, port: int) -> None:
-    import psycopg  # after the start: 'fulgor db status' must not pay for it
+    import psycopg  # here, so that 'fulgor db status' does not pay for it
 
     try:
         with psycopg.connect(_url(password, port, "postgres"), autocommit=True) as connection:
@@ -345,20 +287,3 @@ def _ensure_database(password: str, port: int) -> None:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     except psycopg.Error as error:
         raise failure("the embedded Postgres runs but refuses us", str(error)) from error
-
-
-def _any_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
