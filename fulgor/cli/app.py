@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from fulgor.cli import db
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -13,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(db.app, name="db")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,75 @@
+"""``fulgor db``: the embedded Postgres of this machine."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from fulgor.embedded.postgres import EmbeddedPostgres, PostgresStatus
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="The embedded Postgres of this machine ($FULGOR_HOME), and the tables in any Postgres.", no_args_is_help=True
+)
+
+JSON = typer.Option(False, "--json", help="Print one JSON object.")
+
+
+@app.command()
+def up(
+    port: int = typer.Option(None, help="Listen on this port of 127.0.0.1; by default a free one, kept for later."),
+    as_json: bool = JSON,
+) -> None:
+    """Start it unless it runs, and wait until it takes connections."""
+    server = EmbeddedPostgres(port=port)
+    url = server.up()
+    status = server.status()
+    if as_json:
+        typer.echo(json.dumps(_described(status) | {"url": url}))
+    else:
+        typer.echo(f"Postgres runs on 127.0.0.1:{status.port}, data in {status.data}")
+        typer.echo("'fulgor db url' prints its address with the password, 'fulgor db down' stops it")
+
+
+@app.command()
+def down(as_json: bool = JSON) -> None:
+    """Stop it; the data stays."""
+    stopped = EmbeddedPostgres().down()
+    if as_json:
+        typer.echo(json.dumps({"stopped": stopped}))
+    else:
+        typer.echo("Postgres stopped" if stopped else "Postgres was not running")
+
+
+@app.command()
+def status(as_json: bool = JSON) -> None:
+    """Say whether it runs, and where; leaves with code 1 when it does not."""
+    found = EmbeddedPostgres().status()
+    if as_json:
+        typer.echo(json.dumps(_described(found)))
+    elif found.running:
+        typer.echo(f"Postgres runs on 127.0.0.1:{found.port} (process {found.pid}), data in {found.data}")
+    else:
+        typer.echo(f"Postgres does not run in {found.home}: 'fulgor db up' starts it")
+    if not found.running:
+        raise typer.Exit(1)
+
+
+@app.command()
+def url(as_json: bool = JSON) -> None:
+    """Print the URL of the running server, password included, for --database and for other programs."""
+    address = EmbeddedPostgres().url()
+    typer.echo(json.dumps({"url": address}) if as_json else address)
+
+
+def _described(found: PostgresStatus) -> dict[str, str | int | bool | None]:
+    return {
+        "running": found.running,
+        "pid": found.pid,
+        "port": found.port,
+        "home": str(found.home),
+        "data": str(found.data) if found.data else None,
+        "log": str(found.log) if found.log else None,
+    }
