@@ -62,6 +62,18 @@ CREATE TABLE fulgor.segment (
     PRIMARY KEY (feed_id, segment)
 );
 
+-- What a group found at its first start: `--from latest` applies to these partitions only, later ones begin at
+-- their beginning, whichever member meets them.
+CREATE TABLE fulgor.group_start (
+    group_name      text NOT NULL,
+    cluster         text NOT NULL,
+    stream          text NOT NULL,
+    start           text NOT NULL,
+    partitions      jsonb NOT NULL,
+    started_at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (group_name, cluster, stream)
+);
+
 CREATE TABLE fulgor.latent (
     stream          text NOT NULL,
     alert           text NOT NULL,

@@ -1,0 +1,169 @@
+"""The broker before anything is consumed: reachable, which topics, which group protocol."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+
+from fulgor.errors import BrokerError, SettingsError, TopicError
+from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
+
+__all__ = ["Cluster", "check_pattern"]
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 8.0
+_CONFIG_TIMEOUT_S = 4.0
+_PERL_CLASSES = re.compile(r"\\[dDwWsS]")
+
+
+class Cluster:
+    """A broker that answers.
+
+    Parameters
+    ----------
+    bootstrap : str
+        ``host:port[,host:port]``.
+    passed : mapping
+        librdkafka settings of the user: SASL, TLS, tuning.
+
+    Raises
+    ------
+    BrokerError
+        Nothing answers, or it refuses us; the message names the cause.
+    SettingsError
+        A librdkafka setting is unknown or has an impossible value.
+    """
+
+    def __init__(self, bootstrap: str, passed: Mapping[str, Any]) -> None:
+        self.bootstrap = bootstrap
+        self._last_error: KafkaError | None = None
+        self._lock = Lock()
+        self.config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap,
+            "client.id": "fulgor",
+            "receive.message.max.bytes": 100_000_000,
+            "message.max.bytes": MESSAGE_MAX_BYTES,
+            "log_level": 0,  # librdkafka prints to stderr by itself; what matters reaches us through error_cb
+            **passed,
+        }
+        try:
+            self._admin = AdminClient(self.config | {"error_cb": self._remember})
+        except KafkaException as error:
+            raise SettingsError(f"kafka settings: {error.args[0].str()}") from None
+        metadata = self._metadata()
+        self.id = str(metadata.cluster_id or "")
+        self._broker = next(iter(metadata.brokers), None)
+
+    def matching(self, topic: str) -> dict[str, int]:
+        """Return the existing topics that a name or pattern means, with their numbers of partitions."""
+        found = {name: len(meta.partitions) for name, meta in self._metadata().topics.items() if meta.error is None}
+        if not topic.startswith("^"):
+            return {topic: found[topic]} if topic in found else {}
+        pattern = check_pattern(topic)
+        return {name: count for name, count in found.items() if pattern.search(name)}
+
+    def require_topic(self, topic: str) -> None:
+        """Refuse a name that does not exist; a pattern may match later.
+
+        Raises
+        ------
+        TopicError
+            With the nearest names that do exist.
+        """
+        if self.matching(topic):
+            return
+        if topic.startswith("^"):
+            log.warning("no topic matches %s yet; waiting for one", topic)
+            return
+        names = sorted(name for name in self._metadata().topics if not name.startswith("__"))
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") if names else "none at all"
+        raise TopicError(f"topic {topic!r} does not exist on {self.bootstrap}; it has: {shown}")
+
+    def topic_id(self, topic: str) -> str:
+        """Return the broker's id of a topic, '' where it gives none."""
+        try:
+            future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic]
+            return str(future.result(_TIMEOUT_S).topic_id or "")
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE):
+                return ""
+            raise BrokerError(f"topic {topic!r}: cannot be described: {self.explain(error.args[0])}") from error
+
+    def group_protocol(self, wanted: str) -> str:
+        """Return the group protocol to use: KIP-848 where the broker has it, unless told otherwise."""
+        if wanted != "auto":
+            return wanted
+        if self._has_kip848():
+            return "consumer"
+        log.info("the broker does not offer group.protocol=consumer; using the classic protocol")
+        return "classic"
+
+    def _has_kip848(self) -> bool:
+        if self._broker is None:
+            return False
+        resource = ConfigResource(ConfigResource.Type.BROKER, str(self._broker))
+        try:
+            entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
+            found = entries.result(_CONFIG_TIMEOUT_S).get("group.coordinator.rebalance.protocols")
+        except (KafkaException, TimeoutError) as error:
+            log.info("the broker does not say which group protocols it has (%s)", error)
+            return False
+        return found is not None and "consumer" in str(found.value)
+
+    def explain(self, error: KafkaError) -> str:
+        """Return a broker error with the cause that librdkafka gives only to its error callback."""
+        with self._lock:
+            cause = self._last_error
+        text = str(error.str())
+        if cause is not None and cause.code() != error.code():
+            text = f"{cause.str()} ({text})"
+        code = cause.code() if cause is not None else error.code()
+        return text + _ADVICE.get(code, "")
+
+    def _metadata(self) -> Any:
+        try:
+            return self._admin.list_topics(timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise BrokerError(f"broker {self.bootstrap}: {self.explain(error.args[0])}") from None
+
+    def _remember(self, error: KafkaError) -> None:
+        with self._lock:
+            # _ALL_BROKERS_DOWN follows every cause and says less.
+            if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last_error is None:
+                self._last_error = error
+
+
+_ADVICE = {
+    KafkaError._AUTHENTICATION: "; check the user and FULGOR_KAFKA_SASL_PASSWORD",
+    KafkaError._RESOLVE: "; unknown host: check --bootstrap",
+    KafkaError._SSL: "; check ssl.ca.location and security.protocol",
+    KafkaError._TRANSPORT: "; nothing answers there: check --bootstrap, and security.protocol if the port speaks TLS",
+    KafkaError._ALL_BROKERS_DOWN: "; nothing answers there: check --bootstrap",
+}
+
+
+def check_pattern(topic: str) -> re.Pattern[str]:
+    r"""Compile a topic pattern, refusing what brokers read otherwise.
+
+    Raises
+    ------
+    TopicError
+        It holds ``\d`` or the like, which match nothing under the classic protocol, or is no pattern.
+    """
+    if found := _PERL_CLASSES.search(topic):
+        raise TopicError(
+            f"topic pattern {topic!r}: {found.group()} matches nothing under the classic group protocol;"
+            " write [0-9] for a digit, such as ^ztf_[0-9]{8}_programid1$"
+        )
+    try:
+        return re.compile(topic)
+    except re.error as error:
+        raise TopicError(f"topic pattern {topic!r}: {error}") from None

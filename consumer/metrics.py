@@ -1,0 +1,83 @@
+"""What the consumer tells Prometheus, and the same figures for the status line."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["Metrics"]
+
+_LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_FILL_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+_KEPT_LATENCIES = 200_000
+
+
+class Metrics:
+    """Counters and histograms of one consumer process.
+
+    Parameters
+    ----------
+    registry : CollectorRegistry, optional
+        Default: one of its own, so that two engines in one process do not collide.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.messages = Counter("fulgor_messages", "Messages read from the source", registry=self.registry)
+        self.bytes = Counter("fulgor_bytes", "Bytes of messages read from the source", registry=self.registry)
+        self.records = Counter(
+            "fulgor_records",
+            "Items by what became of them: stored, duplicate, dead",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.dead_letters = Counter(
+            "fulgor_dead_letters", "Dead letters by stage and error class", ["stage", "reason"], registry=self.registry
+        )
+        self.flushes = Counter(
+            "fulgor_batch_flushes", "Micro-batches by why they were closed: full, deadline, cut, end", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.fill = Histogram(
+            "fulgor_batch_fill_ratio",
+            "Items in a micro-batch over its size",
+            buckets=_FILL_BUCKETS,
+            registry=self.registry,
+        )
+        self.stage_seconds = Counter(
+            "fulgor_stage_seconds",
+            "Wall time by stage: decode, prepare, infer, write",
+            ["stage"],
+            registry=self.registry,
+        )
+        self.latency = Histogram(
+            "fulgor_append_to_commit_seconds",
+            "From the Kafka timestamp of a message to its committed rows (append time on LogAppendTime topics)",
+            buckets=_LATENCY_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self.lag = Gauge(
+            "fulgor_consumer_lag", "Messages not yet stored", ["topic", "partition"], registry=self.registry
+        )
+        self.in_flight = Gauge(
+            "fulgor_in_flight_bytes", "Bytes of messages read and not yet stored", registry=self.registry
+        )
+        self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
+        self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)
+        self.recent_latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+
+    def observe_latency(self, seconds: float) -> None:
+        """Record one message's time from append to commit."""
+        self.latency.observe(max(seconds, 0.0))
+        self.recent_latencies.append(seconds)
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return a sample's value, 0.0 where nothing was recorded."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def latency_quantiles(self) -> tuple[float, float] | None:
+        """Return the median and the 99th percentile of recent latencies in seconds, None without any."""
+        if not self.recent_latencies:
+            return None
+        ordered = sorted(self.recent_latencies)
+        return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]

@@ -1,0 +1,230 @@
+"""From messages to finished rows: decode, prepare, micro-batch, infer.
+
+One thread drives it. A record that cannot be decoded or prepared becomes a dead letter here and
+costs nobody else anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+
+from fulgor.consumer.batches import Buckets, FlushReason
+from fulgor.consumer.messages import Assignment, Delivery, appended_at
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.stream import Item, Predictor, Record, Stream
+from fulgor.errors import BrokerError, MalformedError
+from fulgor.storage.rows import Coordinates, DeadLetter, Result
+
+__all__ = ["Cut", "Pending", "Pipeline"]
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A message on its way: what is ready of it, and how many items still wait for the model."""
+
+    delivery: Delivery
+    results: list[Result] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    empty: list[tuple[int, int]] = field(default_factory=list)
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Finished messages, in the order in which they were read, contiguous per assignment."""
+
+    messages: Sequence[Pending]
+    reason: FlushReason
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """An item in a bucket, and where its result goes."""
+
+    pending: Pending
+    at: Coordinates
+    item: Item
+
+
+class Pipeline:
+    """Decodes, prepares, batches and infers.
+
+    Parameters
+    ----------
+    stream : Stream
+        The instrument.
+    predictor : Predictor
+        The model.
+    classes : sequence of str
+        Names of the columns of ``probabilities``.
+    batch_size : int
+        Items in a full micro-batch.
+    deadline_s : float
+        Longest time that a message waits for company.
+    metrics : Metrics
+        Where times and counts go.
+    """
+
+    def __init__(
+        self, stream: Stream, predictor: Predictor, classes: Sequence[str], *,
+        batch_size: int, deadline_s: float, metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._stream = stream
+        self._predictor = predictor
+        self._classes = tuple(classes)
+        self._deadline_s = deadline_s
+        self._metrics = metrics
+        self._buckets: Buckets[_Slot] = Buckets(batch_size)
+        self._pending: list[Pending] = []
+
+    def accept(self, delivery: Delivery) -> Cut | None:
+        """Take one message in; return a cut if that finished everything pending.
+
+        Raises
+        ------
+        BrokerError
+            A schema registry is away: nothing was taken in, try the same message again.
+        """
+        pending = Pending(delivery)
+        if delivery.is_mark:
+            slots: list[_Slot] = []
+        else:
+            slots = self._read(pending)
+        self._pending.append(pending)
+        flushed = False
+        for slot in slots:
+            full = self._buckets.add(_shapes(slot.item), slot)
+            if full is not None:
+                self._infer(full, FlushReason.FULL)
+                flushed = True
+        too_many = len(self._pending) >= 2 * self._buckets.size
+        if (flushed and not len(self._buckets)) or too_many:
+            return self.cut(FlushReason.FULL if flushed else FlushReason.CUT)
+        return None
+
+    def seconds_left(self) -> float | None:
+        """Return the time until the deadline of the oldest pending message, None if nothing is pending."""
+        if not self._pending:
+            return None
+        return self._pending[0].delivery.received + self._deadline_s - monotonic()
+
+    def cut(self, reason: FlushReason) -> Cut | None:
+        """Finish everything pending and hand it over; None if there is nothing."""
+        for bucket in self._buckets.drain():
+            self._infer(bucket, reason)
+        messages, self._pending = self._pending, []
+        return Cut(messages, reason) if messages else None
+
+    def forget(self, assignment: Assignment) -> None:
+        """Drop the pending work of a lost assignment."""
+        slots = [slot for bucket in self._buckets.drain() for slot in bucket]
+        self._pending = [pending for pending in self._pending if pending.delivery.assignment is not assignment]
+        for slot in slots:
+            if slot.pending.delivery.assignment is not assignment:
+                self._buckets.add(_shapes(slot.item), slot)
+
+    def _read(self, pending: Pending) -> list[_Slot]:
+        delivery = pending.delivery
+        where = (delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset)
+        try:
+            with self._timed("decode"):
+                records = self._decode(delivery.value)
+        except BrokerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the quarantine: whatever a message does to the decoder, it is kept
+            pending.dead.append(_dead_letter(Coordinates(*where, 0, 0, 1, 1), "decode", error))
+            return []
+        if not records:
+            pending.empty.append((-1, 0))
+        slots: list[_Slot] = []
+        for index, record in enumerate(records):
+            with self._timed("prepare"):
+                slots += self._prepare(pending, (*where, index), len(records), record)
+        return slots
+
+    def _decode(self, value: bytes | None) -> Sequence[Record | MalformedError]:
+        if value is None:
+            raise MalformedError("the message has no value (a tombstone)", stage="framing")
+        return self._stream.decode(value)
+
+    def _prepare(
+        self, pending: Pending, where: tuple[int, int, int, int], records: int, record: Record | MalformedError
+    ) -> Iterator[_Slot]:
+        try:
+            if isinstance(record, MalformedError):
+                raise record
+            items = self._stream.prepare(record)
+        except Exception as error:  # noqa: BLE001 - the quarantine, as above, for one record
+            pending.dead.append(_dead_letter(Coordinates(*where, 0, records, 1), "prepare", error))
+            return
+        if not items:
+            pending.empty.append((where[3], records))
+        for index, item in enumerate(items):
+            at = Coordinates(*where, index, records, len(items))
+            if item.unscorable is None:
+                pending.waiting += 1
+                yield _Slot(pending, at, item)
+            else:
+                pending.results.append(_result(_Slot(pending, at, item), None, self._classes))
+
+    def _infer(self, slots: Sequence[_Slot], reason: FlushReason) -> None:
+        self._metrics.flushes.labels(reason.value).inc()
+        self._metrics.fill.observe(len(slots) / self._buckets.size)
+        with self._timed("infer"):
+            first = slots[0].item.arrays
+            arrays = {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in first}
+            output = self._predictor.predict(arrays)
+        for index, slot in enumerate(slots):
+            row = {name: values[index] for name, values in output.items()}
+            slot.pending.results.append(_result(slot, row, self._classes))
+            slot.pending.waiting -= 1
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self._metrics.stage_seconds.labels(stage).inc(perf_counter() - started)
+
+
+def _shapes(item: Item) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, array.shape) for name, array in sorted(item.arrays.items()))
+
+
+def _dead_letter(at: Coordinates, stage: str, error: Exception) -> DeadLetter:
+    if isinstance(error, MalformedError):
+        stage = error.stage
+    return DeadLetter(at, stage, type(error).__name__, str(error) or type(error).__name__)
+
+
+def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> Result:
+    item = slot.item
+    vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if np.isfinite(row[k]).all()}
+    probabilities = None if row is None else _floats(row["probabilities"])
+    known = probabilities is not None and None not in probabilities
+    scores = None if row is None else _floats(row["scores"])
+    anomaly = None if row is None else _floats(row["anomaly"].reshape(1))[0]
+    unscorable = item.unscorable
+    if unscorable is None and ("latent" not in vectors or anomaly is None):
+        unscorable = "the model gave no finite value for this input"
+    return Result(
+        at=slot.at, alert=item.alert, time=item.time, time_ns=item.time_ns, object=item.object,
+        content_hash=item.content_hash, columns=item.columns, flags=item.flags,
+        latent=vectors.get("latent"), stamp_latent=vectors.get("stamp_latent"),
+        probabilities=probabilities,
+        class_name=classes[int(np.argmax(row["probabilities"]))] if known and row is not None else None,
+        scores=scores, anomaly=anomaly, unscorable=unscorable,
+        appended_at=appended_at(slot.pending.delivery.timestamp_ms),
+    )  # fmt: skip
+
+
+def _floats(values: np.ndarray[Any, Any]) -> list[float | None]:
+    """Return float32 values as a list, None for what is not finite: a score is NULL, never NaN."""
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,196 @@
+"""The two threads behind the polling one: a worker that decodes and infers, a writer that commits.
+
+They are joined by short queues. A command (claim, release) travels through the writer's queue, so
+that it finds everything before it done; a drain travels through both.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import Any, TypeVar
+
+from fulgor.consumer.batches import FlushReason
+from fulgor.consumer.committer import Committed, Committer
+from fulgor.consumer.messages import Assignment, Delivery
+from fulgor.consumer.pipeline import Cut, Pipeline
+from fulgor.errors import BrokerError
+
+__all__ = ["Background", "Drain", "Forget"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+_CUTS_AHEAD = 2
+_RETRY_S = 1.0
+
+
+class Drain:
+    """A mark in the queues: `done` is set when everything before it is committed."""
+
+    def __init__(self) -> None:
+        self.done = Event()
+
+
+class Forget:
+    """A mark in the worker's queue: drop what is pending of this assignment."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.assignment = assignment
+
+
+Command = tuple[Callable[[], Any], "Future[Any]"]
+
+
+class Background:
+    """Runs a pipeline and a committer on threads of their own.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Used by the worker thread only.
+    committer : Committer
+        Used by the writer thread only.
+    finished : callable
+        Called on the writer thread with each :class:`Committed`.
+    """
+
+    def __init__(self, pipeline: Pipeline, committer: Committer, finished: Callable[[Committed], None]) -> None:
+        self._pipeline = pipeline
+        self._committer = committer
+        self._finished = finished
+        self._inbox: Queue[Delivery | Drain | Forget | None] = Queue()  # bounded in bytes by the intake
+        self._outbox: Queue[Cut | Drain | Command | None] = Queue(_CUTS_AHEAD)
+        self._stopping = Event()
+        self.failure: Exception | None = None
+        self._threads = [
+            Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("fulgor-worker", self._work), ("fulgor-writer", self._write))
+        ]
+
+    def start(self) -> None:
+        """Start both threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, item: Delivery | Drain | Forget) -> None:
+        """Queue a message or a mark for the worker."""
+        self._inbox.put(item)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Finish and commit everything queued so far; False if the time ran out first."""
+        mark = Drain()
+        self._inbox.put(mark)
+        return self._wait(mark.done, timeout_s)
+
+    def ask(self, command: Callable[[], T], timeout_s: float) -> T:
+        """Run a command on the writer thread and return its answer.
+
+        Raises
+        ------
+        TimeoutError
+            No answer in time.
+        """
+        future: Future[T] = Future()
+        self._outbox.put((command, future), timeout=timeout_s)
+        waited = 0.0
+        while not future.done() and self.failure is None and waited < timeout_s:
+            _sleep(future, 0.1)
+            waited += 0.1
+        self.raise_failure()
+        return future.result(0)
+
+    def raise_failure(self) -> None:
+        """Raise on this thread what ended one of the others."""
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self, timeout_s: float) -> None:
+        """End both threads; what is still queued stays unread and will be read again."""
+        self._stopping.set()
+        self._inbox.put(None)
+        for thread in self._threads:
+            thread.join(timeout_s)
+
+    def _wait(self, event: Event, timeout_s: float) -> bool:
+        waited = 0.0
+        while not event.wait(0.1):
+            waited += 0.1
+            if waited >= timeout_s or self.failure is not None:
+                return False
+        return True
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - raised again on the polling thread by raise_failure
+            self.failure = error
+            self._stopping.set()
+            self._inbox.put(None)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            left = self._pipeline.seconds_left()
+            try:
+                item = self._inbox.get(timeout=None if left is None else max(left, 0.0))
+            except Empty:
+                self._hand_over(self._pipeline.cut(FlushReason.DEADLINE))
+                continue
+            if item is None:
+                break
+            if isinstance(item, Delivery):
+                self._accept(item)
+            elif isinstance(item, Forget):
+                self._pipeline.forget(item.assignment)
+            else:
+                self._hand_over(self._pipeline.cut(FlushReason.END))
+                self._put(item)
+        self._put(None)
+
+    def _accept(self, delivery: Delivery) -> None:
+        if delivery.assignment.lost:
+            self._finished(Committed({}, (), delivery.size))
+            return
+        while not self._stopping.is_set():
+            try:
+                self._hand_over(self._pipeline.accept(delivery))
+            except BrokerError as error:
+                log.warning("waiting: %s", error)
+                self._stopping.wait(_RETRY_S)
+                continue
+            break
+        left = self._pipeline.seconds_left()
+        if left is not None and left <= 0:
+            self._hand_over(self._pipeline.cut(FlushReason.DEADLINE))
+
+    def _hand_over(self, cut: Cut | None) -> None:
+        if cut is not None:
+            self._put(cut)
+
+    def _put(self, item: Cut | Drain | None) -> None:
+        self._outbox.put(item)
+
+    def _write(self) -> None:
+        while (item := self._outbox.get()) is not None:
+            if isinstance(item, Cut):
+                self._finished(self._committer.commit(item))
+            elif isinstance(item, Drain):
+                item.done.set()
+            else:
+                _answer(*item)
+        self._committer.close()
+
+
+def _answer(command: Callable[[], Any], future: Future[Any]) -> None:
+    try:
+        future.set_result(command())
+    except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+        future.set_exception(error)
+
+
+def _sleep(future: Future[Any], seconds: float) -> None:
+    done = Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait(seconds)
