@@ -1,0 +1,62 @@
+"""An alert's own time, read from the message without decoding the rest."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Final
+
+from fulgor.errors import MalformedError
+from fulgor.preprocessing.avro import BodyError, SchemaCache
+from fulgor.preprocessing.codecs import decompress
+from fulgor.preprocessing.container import read_blocks, read_header
+
+__all__ = ["alert_time_ms", "jd_to_ms"]
+
+JD_OF_UNIX_EPOCH: Final = 2_440_587.5
+MS_PER_DAY: Final = 86_400_000
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999: what databases and date types can hold."""
+
+_schemas = SchemaCache({"candidate": {"jd": None}})
+
+
+def jd_to_ms(jd: float) -> int | None:
+    """Return a Julian date as Unix ms; None before 1970, after 9999 and for what is no number."""
+    if not math.isfinite(jd):
+        return None
+    time_ms = round((jd - JD_OF_UNIX_EPOCH) * MS_PER_DAY)
+    return time_ms if 0 <= time_ms <= LATEST_MS else None
+
+
+def alert_time_ms(value: bytes) -> int | None:
+    """Return the time of a message's first alert.
+
+    Parameters
+    ----------
+    value : bytes
+        The message.
+
+    Returns
+    -------
+    int or None
+        ``candidate.jd`` of the first record in Unix ms; None where the message is no Avro container,
+        is damaged, or has no such field: whether it is sound is for the consumer to judge.
+    """
+    try:
+        record = _first_record(value)
+    except (MalformedError, BodyError):
+        return None
+    candidate = record.get("candidate") if isinstance(record, dict) else None
+    jd = candidate.get("jd") if isinstance(candidate, dict) else None
+    return jd_to_ms(jd) if isinstance(jd, float | int) else None
+
+
+def _first_record(value: bytes) -> Any:
+    stream = io.BytesIO(value)
+    header = read_header(stream)
+    schema = _schemas(header.schema)
+    for block in read_blocks(stream, header, len(value)):
+        if block.count:
+            return schema.reader.read(decompress(header.codec, block.payload, "the first block"), 0)[0]
+    return None
