@@ -1,0 +1,1 @@
+"""Simulators, one package per instrument: physics in, messages of the instrument's own shape out."""
