@@ -87,8 +87,15 @@ class EmbeddedBroker:
         self.kill()
         raise EmbeddedServiceError(f"the embedded broker did not start; its last words were:\n{words}")
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """Stop it; what it holds is gone. Does nothing when it does not run."""
+    def stop(self, timeout: float = 0.5) -> None:
+        """Stop it; what it holds is gone. Does nothing when it does not run.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds that it gets to leave by itself: it would wait 5 s for clients to disconnect, and
+            has nothing to save.
+        """
         if self._child is None:
             return
         self._child.terminate()
