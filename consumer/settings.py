@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fulgor.errors import SettingsError
 
-__all__ = ["Settings", "config_path", "data_home", "load_settings"]
+__all__ = ["Settings", "config_path", "load_settings"]
 
 _KAFKA_PREFIX = "FULGOR_KAFKA_"
 # Not settings of this class: where things are found before there are settings.
@@ -62,13 +62,6 @@ class Settings(BaseModel):
     )
     schemas: str | None = Field(None, description="schema registry URL or folder, for Confluent-framed messages")
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict, description="passed to librdkafka")
-
-
-def data_home() -> Path:
-    """Return the folder of embedded services and their data: ``FULGOR_HOME`` or the user's data folder."""
-    if home := os.environ.get("FULGOR_HOME"):
-        return Path(home)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "fulgor"
 
 
 def config_path(given: Path | None = None) -> Path | None:

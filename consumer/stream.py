@@ -117,6 +117,16 @@ class Predictor(Protocol):
         """The preparation that the model was trained with."""
         ...
 
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the columns of ``probabilities``."""
+        ...
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The model's card: name, data, metrics, hashes; becomes its row in the database."""
+        ...
+
     def predict(self, arrays: Arrays) -> Arrays:
         """Run a micro-batch.
 

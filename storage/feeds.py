@@ -6,14 +6,18 @@ consumer that lost the partition without knowing it cannot write.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
+
+from psycopg.types.json import Jsonb
 
 from fulgor.storage.database import Connection
 
-__all__ = ["Claim", "FeedKey", "claim", "open_segment", "release"]
+__all__ = ["Claim", "FeedKey", "claim", "first_start", "open_segment", "release"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class FeedKey:
     """What a stored offset belongs to.
 
@@ -116,6 +120,32 @@ def open_segment(connection: Connection, claimed: Claim, first_offset: int, *, r
             [claimed.feed_id, claimed.segment, first_offset, reason],
         )
     return True
+
+
+def first_start(
+    connection: Connection, group: str, cluster: str, stream: str, start: str, partitions: Mapping[str, int]
+) -> tuple[str, dict[str, int]]:
+    """Store what a group finds at its first start; later members get what the first one found.
+
+    Returns
+    -------
+    start : str
+        Where the partitions of the first start begin: ``earliest``, ``latest`` or an ISO time.
+    partitions : dict of str to int
+        The topics of that moment with their numbers of partitions; any other begins at its beginning.
+    """
+    connection.execute(
+        "INSERT INTO fulgor.group_start (group_name, cluster, stream, start, partitions)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        [group, cluster, stream, start, Jsonb(dict(partitions))],
+    )
+    row = connection.execute(
+        "SELECT start, partitions FROM fulgor.group_start WHERE group_name = %s AND cluster = %s AND stream = %s",
+        [group, cluster, stream],
+    ).fetchone()
+    assert row is not None  # noqa: S101 - it was inserted above, by us or before us
+    found, known = row
+    return str(found), {str(topic): _int(count) for topic, count in cast("dict[str, int]", known).items()}
 
 
 def release(connection: Connection, feed_id: int, epoch: int) -> None:

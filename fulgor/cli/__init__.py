@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fulgor.cli.app import app
 from fulgor.errors import FulgorError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "reported"]
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends with its message and exit code, no traceback."""
-    try:
+    """Run the command line."""
+    with reported():
         app()
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End a user's mistake with its message and exit code, no traceback."""
+    try:
+        yield
     except FulgorError as error:
         print(f"fulgor: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db
+from fulgor.cli import db, replay
+from fulgor.cli.consume import consume
 
 __all__ = ["app"]
 
@@ -16,6 +17,8 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(db.app, name="db")
+app.add_typer(replay.app, name="replay")
+app.command()(consume)
 
 
 @app.callback(invoke_without_command=True)

@@ -210,17 +210,24 @@ CREATE VIEW fulgor.dead_letters AS
     SELECT d.dead_id, d.stream, f.group_name, f.topic, f.partition, d."offset", d.record, d.item, d.stage,
            d.error_class, d.reason, d.attempts, d.status, d.first_seen, d.last_tried, octet_length(b.value) AS bytes
     FROM fulgor.dead_letter d
-    JOIN fulgor.feed f USING (feed_id)
-    JOIN fulgor.dead_message b USING (feed_id, segment, "offset");
+    JOIN fulgor.dead_message b USING (feed_id, segment, "offset")
+    JOIN fulgor.feed f ON f.feed_id = d.feed_id;
 CREATE VIEW fulgor.ledger AS
-    SELECT f.stream, f.group_name, f.cluster, f.topic, f.partition, f.segment, s.first_offset, f.next_offset,
-           (SELECT count(*) FROM fulgor.latent x
-             WHERE x.stream = f.stream AND x.feed_id = f.feed_id AND x.segment = f.segment) AS stored,
-           (SELECT count(*) FROM fulgor.duplicate x WHERE x.feed_id = f.feed_id AND x.segment = f.segment) AS duplicates,
-           (SELECT count(*) FROM fulgor.dead_letter x
-             WHERE x.feed_id = f.feed_id AND x.segment = f.segment AND x.status = 'dead') AS dead,
-           (SELECT count(*) FROM fulgor.empty x WHERE x.feed_id = f.feed_id AND x.segment = f.segment) AS empty,
-           (SELECT coalesce(sum(x.next_offset - x.first_offset), 0) FROM fulgor.skipped x
-             WHERE x.feed_id = f.feed_id AND x.segment = f.segment) AS skipped
-    FROM fulgor.feed f JOIN fulgor.segment s USING (feed_id, segment);
+    WITH counted (feed_id, segment, stored, duplicates, dead, empty, skipped) AS (
+        SELECT feed_id, segment, count(*), 0, 0, 0, 0 FROM fulgor.latent GROUP BY 1, 2
+        UNION ALL SELECT feed_id, segment, 0, count(*), 0, 0, 0 FROM fulgor.duplicate GROUP BY 1, 2
+        UNION ALL SELECT feed_id, segment, 0, 0, count(*), 0, 0 FROM fulgor.dead_letter
+                   WHERE status = 'dead' GROUP BY 1, 2
+        UNION ALL SELECT feed_id, segment, 0, 0, 0, count(*), 0 FROM fulgor.empty GROUP BY 1, 2
+        UNION ALL SELECT feed_id, segment, 0, 0, 0, 0, sum(next_offset - first_offset) FROM fulgor.skipped GROUP BY 1, 2
+    )
+    SELECT f.stream, f.group_name, f.cluster, f.topic, f.partition, s.segment, s.segment = f.segment AS open,
+           s.first_offset, CASE WHEN s.segment = f.segment THEN f.next_offset END AS next_offset,
+           coalesce(sum(c.stored), 0)::bigint AS stored, coalesce(sum(c.duplicates), 0)::bigint AS duplicates,
+           coalesce(sum(c.dead), 0)::bigint AS dead, coalesce(sum(c.empty), 0)::bigint AS empty,
+           coalesce(sum(c.skipped), 0)::bigint AS skipped, f.topic_id, f.feed_id
+    FROM fulgor.feed f
+    JOIN fulgor.segment s ON s.feed_id = f.feed_id
+    LEFT JOIN counted c ON c.feed_id = s.feed_id AND c.segment = s.segment
+    GROUP BY f.feed_id, s.feed_id, s.segment;
 COMMENT ON VIEW fulgor.ledger IS 'Per partition: what became of its messages. fulgor ledger --check proves that it closes.';

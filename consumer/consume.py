@@ -1,0 +1,170 @@
+"""One consumer process, checked from end to end before the first message is read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event
+from types import FrameType
+
+from prometheus_client import start_http_server
+
+from fulgor.consumer.assignments import Assignments
+from fulgor.consumer.committer import Committer
+from fulgor.consumer.engine import Engine, Limits
+from fulgor.consumer.kafka import KafkaSource, parse_start
+from fulgor.consumer.kafkaadmin import Cluster, check_pattern
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.pipeline import Pipeline
+from fulgor.consumer.settings import Settings
+from fulgor.consumer.source import Source
+from fulgor.consumer.status import StatusLine, summary
+from fulgor.consumer.stream import Predictor, Stream
+from fulgor.errors import ModelError, SettingsError
+from fulgor.storage.database import connect, translated
+from fulgor.storage.feeds import first_start
+from fulgor.storage.migrate import check_schema
+from fulgor.storage.registry import register_model
+
+__all__ = ["Consumption", "check_model", "consume", "kafka_source"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What to consume: an instrument, its model, and where the rows go."""
+
+    stream: Stream
+    predictor: Predictor
+    database: str
+    group: str
+
+
+def kafka_source(settings: Settings, topic: str, group: str) -> KafkaSource:
+    """Check the broker and the topic, and return a group member ready to subscribe.
+
+    Raises
+    ------
+    TopicError
+        The topic does not exist, or the pattern can match nothing.
+    BrokerError
+        The broker cannot be reached or refuses us.
+    """
+    if topic.startswith("^"):
+        check_pattern(topic)
+    cluster = Cluster(settings.bootstrap, settings.kafka)
+    cluster.require_topic(topic)
+    protocol = cluster.group_protocol(settings.group_protocol)
+    log.info("broker %s, topic %s, group %s, protocol %s", settings.bootstrap, topic, group, protocol)
+    return KafkaSource(cluster, topic, group, protocol=protocol)
+
+
+def check_model(stream: Stream, predictor: Predictor) -> None:
+    """Refuse a model that was trained on another preparation.
+
+    Raises
+    ------
+    ModelError
+        The hashes differ.
+    """
+    if predictor.preprocessing_hash != stream.preprocessing_hash:
+        raise ModelError(
+            f"the model was trained with preparation {predictor.preprocessing_hash}, this program prepares"
+            f" {stream.name} with {stream.preprocessing_hash}: take a model of this version, or retrain"
+        )
+
+
+def consume(
+    what: Consumption, open_source: Callable[[], Source], settings: Settings, *, title: str, until_end: bool = False
+) -> Metrics:
+    """Run one consumer until it is stopped by SIGTERM or SIGINT, or until the source's end.
+
+    Parameters
+    ----------
+    what : Consumption
+        Stream, model and database.
+    open_source : callable
+        Opens the source; called after database, schema and model were checked.
+    settings : Settings
+        Batch size, deadline, bounds, metrics port.
+    title : str
+        Shown on the status line.
+    until_end : bool
+        Stop at the end of every partition.
+
+    Returns
+    -------
+    Metrics
+        The counts of the run.
+    """
+    stream, predictor = what.stream, what.predictor
+    parse_start(settings.start)
+    check_model(stream, predictor)
+    model_id = _register(what)
+    source = open_source()
+    start, first = _first_start(what, source, settings.start)
+    metrics, stopping = Metrics(), Event()
+    _serve_metrics(settings.metrics_port, metrics)
+    pipeline = Pipeline(
+        stream, predictor, predictor.classes,
+        batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
+    )  # fmt: skip
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    committer = Committer(
+        what.database, stream.table, model_id,
+        owner=owner, patience_s=settings.database_patience_s, metrics=metrics, stopping=stopping,
+    )  # fmt: skip
+    assignments = Assignments(source, committer, what.group, start=start, first=first)
+    limits = Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s)
+    with StatusLine(metrics, title) as line, _signals(stopping):
+        engine = Engine(
+            source, pipeline, committer, assignments,
+            limits=limits, metrics=metrics, stopping=stopping, on_tick=line.tick,
+        )  # fmt: skip
+        engine.run(until_end=until_end)
+    log.info("finished: %s", summary(metrics))
+    return metrics
+
+
+def _register(what: Consumption) -> int:
+    with translated(what.database), connect(what.database) as connection:
+        check_schema(connection, what.stream.table)
+        return register_model(connection, what.predictor.card)
+
+
+def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Mapping[str, int]]:
+    with translated(what.database), connect(what.database) as connection:
+        return first_start(connection, what.group, source.cluster, what.stream.name, start, source.partitions())
+
+
+def _serve_metrics(port: int | None, metrics: Metrics) -> None:
+    if port is None:
+        return
+    try:
+        start_http_server(port, registry=metrics.registry)
+    except OSError as error:
+        raise SettingsError(f"metrics port {port}: {error.strerror}; choose another with --metrics-port") from None
+    log.info("metrics on http://0.0.0.0:%d/metrics", port)
+
+
+@contextmanager
+def _signals(stopping: Event) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into a stop in good order; a second SIGINT interrupts at once."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if stopping.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stopping.set()
+
+    kept = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,63 @@
+"""Several consumer processes from one command: members of one group, spawned, never forked."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+__all__ = ["run_workers"]
+
+log = logging.getLogger(__name__)
+
+
+def run_workers(count: int, work: Callable[[int], None]) -> int:
+    """Run `work(index)` in `count` processes and wait for them; pass on SIGTERM and SIGINT.
+
+    One that fails stops the others in good order: a group that silently runs with fewer members than
+    asked for falls behind unnoticed.
+
+    Parameters
+    ----------
+    count : int
+        Processes.
+    work : callable
+        A picklable function of the module level.
+
+    Returns
+    -------
+    int
+        The first exit code that is not 0, or 0.
+    """
+    context = get_context("spawn")
+    workers = [context.Process(target=work, args=(index,), name=f"fulgor-{index}") for index in range(count)]
+    for worker in workers:
+        worker.start()
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        _stop(workers)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    return _wait(workers)
+
+
+def _wait(workers: list[SpawnProcess]) -> int:
+    code = 0
+    while any(worker.is_alive() for worker in workers):
+        for worker in workers:
+            worker.join(0.2)
+        if code == 0 and (failed := next((w for w in workers if w.exitcode), None)) is not None:
+            code = int(failed.exitcode or 1)
+            log.error("%s ended with code %d; stopping the others", failed.name, code)
+            _stop(workers)
+    return code or next((int(w.exitcode) for w in workers if w.exitcode), 0)
+
+
+def _stop(workers: list[SpawnProcess]) -> None:
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()

@@ -1,0 +1,125 @@
+"""``fulgor consume``: run consumers against a topic or an archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fulgor.cli.logs import set_up_logging
+
+if TYPE_CHECKING:
+    from fulgor.consumer.settings import Settings
+    from fulgor.consumer.source import Source
+
+__all__ = ["consume"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One command line, picklable for the worker processes."""
+
+    stream: str
+    flags: dict[str, Any]
+    config: Path | None
+    archive: Path | None
+    until_end: bool
+    verbose: bool
+
+
+def consume(
+    stream: str = typer.Argument(help="Instrument: ztf, ..."),
+    topic: str = typer.Option(None, help="Topic, or a pattern that begins with ^."),
+    group: str = typer.Option(None, help="Consumer group; each has its own stored offsets."),
+    bootstrap: str = typer.Option(None, help="Kafka bootstrap servers."),
+    database: str = typer.Option(None, help="Postgres URL, without a password."),
+    start: str = typer.Option(None, "--from", help="Where to begin if nothing is stored: earliest, latest, ISO time."),
+    until_end: bool = typer.Option(False, "--until-end", help="Stop at the end of every partition."),
+    workers: int = typer.Option(1, min=1, max=256, help="Processes, each a member of the group."),
+    device: str = typer.Option(None, help="auto, cpu or cuda."),
+    model: Path = typer.Option(None, help="Folder of a model; by default the one that ships with fulgor."),
+    archive: Path = typer.Option(None, help="Read this file, folder or tarball instead of a topic."),
+    kafka: list[str] = typer.Option(None, help="librdkafka setting, name=value; repeatable."),
+    batch_size: int = typer.Option(None, help="Items in a full micro-batch."),
+    deadline_ms: int = typer.Option(None, help="Longest wait for a micro-batch to fill."),
+    metrics_port: int = typer.Option(None, help="Port of the Prometheus end point."),
+    config: Path = typer.Option(None, help="Config file (TOML)."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more."),
+) -> None:
+    """Turn messages into rows, exactly once, until stopped (SIGTERM, Ctrl-C)."""
+    flags = {
+        "topic": topic, "group": group, "bootstrap": bootstrap, "database": database, "start": start,
+        "device": device, "model": model, "kafka": _pairs(kafka), "batch_size": batch_size,
+        "deadline_ms": deadline_ms, "metrics_port": metrics_port,
+    }  # fmt: skip
+    order = Order(stream, flags, config, archive, until_end, verbose)
+    if workers == 1:
+        _work(order)
+    else:
+        from fulgor.consumer.workers import run_workers
+
+        _settings(order)  # a wrong setting is reported once, not by every process
+        raise typer.Exit(run_workers(workers, partial(_work_apart, order)))
+
+
+def _settings(order: Order) -> Settings:
+    from fulgor.consumer.settings import load_settings
+
+    return load_settings(order.flags, config=order.config)
+
+
+def _work_apart(order: Order, index: int) -> None:
+    """Run one of several worker processes; it reports its own mistakes."""
+    from fulgor.cli import reported
+
+    with reported():
+        _work(order, index)
+
+
+def _work(order: Order, index: int = 0) -> None:
+    from fulgor.cli.services import database_url
+    from fulgor.consumer.consume import Consumption, consume
+    from fulgor.streams.registry import instrument
+
+    set_up_logging(verbose=order.verbose)
+    settings = _settings(order)
+    if settings.metrics_port and index:
+        settings = settings.model_copy(update={"metrics_port": settings.metrics_port + index})
+    stream = instrument(order.stream, settings)
+    topic = settings.topic or stream.default_topic
+    group = settings.group or f"fulgor-{order.stream}"
+    predictor = stream.load_model(settings.model or stream.default_model, settings.device, settings.threads)
+    what = Consumption(stream, predictor, database_url(settings), group)
+    title = f"{order.stream} {order.archive or topic}"
+    consume(what, partial(_open, order, settings, topic, group), settings, title=title, until_end=_ends(order))
+
+
+def _ends(order: Order) -> bool:
+    return order.until_end or order.archive is not None  # an archive does not grow
+
+
+def _open(order: Order, settings: Settings, topic: str, group: str) -> Source:
+    if order.archive is not None:
+        from fulgor.replay.source import ArchiveSource
+
+        return ArchiveSource(order.archive)
+    from fulgor.consumer.consume import kafka_source
+
+    return kafka_source(settings, topic, group)
+
+
+def _pairs(given: list[str] | None) -> dict[str, str] | None:
+    from fulgor.errors import SettingsError
+
+    if not given:
+        return None
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"--kafka {text!r}: write name=value, such as security.protocol=SASL_SSL")
+        pairs[name.strip()] = value
+    return pairs

@@ -1,0 +1,189 @@
+"""``fulgor replay``: archives onto topics, and what is in them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fulgor.errors import ArchiveError, SettingsError
+
+if TYPE_CHECKING:
+    from fulgor.consumer.kafkaadmin import Cluster
+    from fulgor.replay.archive import Archive
+    from fulgor.replay.inspect import Inspection
+    from fulgor.replay.produce import ProduceReport
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Archives of alerts: onto a topic, and what is in them.", no_args_is_help=True)
+
+ARCHIVE = typer.Argument(metavar="ARCHIVE", help="An Avro container, a folder of them, a .tar or .tar.gz.")
+JSON = typer.Option(False, "--json", help="Print one JSON object.")
+SPLIT = typer.Option(False, "--split", help="Make each block of a container a message of its own.")
+
+
+@app.command()
+def produce(
+    archive: Path = ARCHIVE,
+    topic: str = typer.Option(..., "--topic", "-t", help="Topic to produce to."),
+    bootstrap: str = typer.Option(None, help="Kafka bootstrap servers, host:port[,host:port]."),
+    create: int = typer.Option(None, metavar="PARTITIONS", help="Create the topic if it does not exist."),
+    rate: float = typer.Option(None, help="Messages per second; flat out by default."),
+    speed: float = typer.Option(None, help="Original intervals: 1 is real time, 60 an hour in a minute."),
+    loop: int = typer.Option(1, help="How often to send the archive."),
+    limit: int = typer.Option(None, help="Stop after this many messages."),
+    keep_timestamps: bool = typer.Option(
+        False, "--keep-timestamps", help="Original times as Kafka timestamps, where the topic keeps such old messages."
+    ),
+    split: bool = SPLIT,
+    kafka: list[str] = typer.Option([], metavar="NAME=VALUE", help="librdkafka setting; secrets by FULGOR_KAFKA_..."),
+    config: Path = typer.Option(None, help="Config file."),
+    as_json: bool = JSON,
+) -> None:
+    """Send an archive to a topic, each file one message, and wait until the broker has all of it.
+
+    The key of a message is its name in the archive, its Kafka timestamp is now, and the header
+    fulgor-time-ms holds the alert's own time.
+    """
+    from fulgor.replay.archive import open_archive
+    from fulgor.replay.produce import ProduceOptions
+    from fulgor.replay.produce import produce as send
+
+    options = ProduceOptions(rate, speed, loop, limit, keep_timestamps, create)
+    opened = open_archive(archive, split=split)
+    cluster = _cluster(bootstrap, kafka, config)
+    # A service manager's stop is a Ctrl-C: what is under way is waited for and reported.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _progress(opened, loop, f"producing to {topic}") as show:
+        report = send(opened, topic, cluster, options, lambda state: show(state.sent))
+    typer.echo(json.dumps(asdict(report) | {"rate": report.rate}) if as_json else _sentence(report))
+    if report.interrupted:
+        raise typer.Exit(130)
+    _refuse(report.problems)
+
+
+@app.command()
+def inspect(archive: Path = ARCHIVE, split: bool = SPLIT, as_json: bool = JSON) -> None:
+    """Decode all of an archive and count what is in it; leaves with code 9 when part of it cannot be read."""
+    from fulgor.replay.archive import open_archive
+    from fulgor.replay.inspect import inspect_archive
+
+    opened = open_archive(archive, split=split)
+    with _progress(opened, 1, "inspecting") as show:
+        found = inspect_archive(opened, show)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"identity": found.identity._asdict()}))
+    else:
+        _print(found)
+    if found.failure:
+        raise ArchiveError(found.failure)
+    _refuse(found.problems)
+
+
+def _cluster(bootstrap: str | None, kafka: list[str], config: Path | None) -> Cluster:
+    from fulgor.consumer.kafkaadmin import Cluster
+    from fulgor.consumer.settings import load_settings
+
+    passed: dict[str, str] = {}
+    for setting in kafka:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise SettingsError(f"--kafka {setting}: write NAME=VALUE")
+        passed[name] = value
+    settings = load_settings({"bootstrap": bootstrap, "kafka": passed or None}, config=config)
+    return Cluster(settings.bootstrap, settings.kafka)
+
+
+@contextmanager
+def _progress(archive: Archive, loop: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal, nothing in a pipe: by messages where their number is known, else by bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(file=sys.stderr)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[done]} messages"),
+    )
+    total = archive.count * loop if archive.count is not None else None
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total or archive.size, done=0)
+
+        def show(count: int) -> None:
+            progress.update(task, completed=count if total else archive.position, done=count)
+
+        yield show
+
+
+def _sentence(report: ProduceReport) -> str:
+    megabytes = report.bytes / 1e6
+    done = f"{report.delivered} messages ({megabytes:.1f} MB) delivered to topic {report.topic!r}"
+    parts = [f"{done} ({report.partitions} partitions) in {report.seconds:.2f} s: {report.rate:.0f}/s"]
+    if report.interrupted:
+        parts.append(f"interrupted, {report.sent - report.delivered} of {report.sent} sent are not acknowledged")
+    if report.without_time:
+        parts.append(f"{report.without_time} without a time of their own")
+    if report.others:
+        parts.append(f"not sent: {_listed(report.others)}")
+    return "; ".join(parts)
+
+
+def _refuse(problems: tuple[str, ...]) -> None:
+    if problems:
+        raise ArchiveError("; ".join(problems))
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} x {name}" for name, count in counts.items())
+
+
+def _print(found: Inspection) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, title=escape(found.identity.path), title_justify="left")
+    for name, value in _rows(found):
+        table.add_row(name, escape(value))
+    console = Console()
+    console.print(table)
+    if found.undecodable:
+        reasons = Table(
+            "count", "stage", "first such message", "reason", box=None, title="does not decode", title_justify="left"
+        )
+        for kind in found.undecodable:
+            reasons.add_row(str(kind.count), kind.stage, escape(kind.example), escape(kind.reason))
+        console.print(reasons)
+
+
+def _rows(found: Inspection) -> Iterator[tuple[str, str]]:
+    nights = list(found.nights)
+    yield (
+        "messages",
+        f"{found.messages}, {found.bytes / 1e6:.1f} MB; median {found.size_median} B, largest {found.size_max} B",
+    )
+    yield "records", f"{found.records}, of which {found.alerts} decode ({found.repeated} with an id seen before)"
+    yield "objects", str(found.objects)
+    if found.jd_first is not None:
+        yield "jd", f"{found.jd_first:.5f} to {found.jd_last:.5f}"
+        yield "nights", f"{len(nights)}, {nights[0]} to {nights[-1]}"
+        yield "bands", _listed(found.bands)
+        yield "programmes", _listed(found.programs)
+        yield "schema versions", f"{_listed(found.schema_versions)}; {found.schemas} distinct schemas"
+    yield "codecs", _listed(found.codecs)
+    if found.others:
+        yield "other files", _listed(found.others)
+    yield from (("problem", problem) for problem in found.problems)
