@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -90,12 +90,15 @@ class Archive:
         What is no message, by kind, as far as the last iteration has come.
     problems : list of str
         Files that should be messages and cannot, each with the reason; each keeps an index.
+    next_index : int
+        The index after what the last iteration has come to.
     """
 
     def __init__(self, path: Path, reader: Reader, *, split: bool, limit: int) -> None:
         self.path = path
         self.others: Counter[str] = Counter()
         self.problems: list[str] = []
+        self.next_index = 0
         self._reader = reader
         self._split = split
         self._limit = limit
@@ -150,17 +153,16 @@ class Archive:
         """
         self.others.clear()
         self.problems.clear()
-        index = 0
+        self.next_index = 0
         for entry in self._reader.entries():
             if isinstance(entry, Other):
                 self._count(entry)
-            elif entry.size > self._limit or self._split:
-                index = yield from self._blocks(entry, index, start)
-            else:
-                if index >= start:
-                    yield ArchivedMessage(self._whole(entry), entry.name, index)
-                index += 1
-        if index == 0:
+                continue
+            for name, value in self._values(entry, start):
+                self.next_index += 1
+                if value is not None and self.next_index > start:
+                    yield ArchivedMessage(value, name, self.next_index - 1)
+        if self.next_index == 0:
             raise ArchiveError(f"{self.path}: holds no alerts{self._instead()}")
 
     def _count(self, other: Other) -> None:
@@ -177,16 +179,16 @@ class Archive:
             raise ArchiveError(f"{self.path}: {entry.name}: changed while the archive was read")
         return value
 
-    def _blocks(self, entry: Entry, index: int, start: int) -> Generator[ArchivedMessage, None, int]:
-        problems = len(self.problems)
-        values = self._split_large(entry) if entry.size > self._limit else self._split_small(entry)
-        for suffix, value in values:
-            if index >= start:
-                yield ArchivedMessage(value, entry.name + suffix, index)
-            index += 1
-        return index + len(self.problems) - problems
+    def _values(self, entry: Entry, start: int) -> Iterator[tuple[str, bytes | None]]:
+        """Yield the messages of a file; None stands for one that is not wanted, or cannot be one."""
+        if entry.size > self._limit:
+            yield from self._split_large(entry)
+        elif self._split:
+            yield from self._split_small(entry)
+        else:
+            yield entry.name, self._whole(entry) if self.next_index >= start else None
 
-    def _split_small(self, entry: Entry) -> Iterator[tuple[str, bytes]]:
+    def _split_small(self, entry: Entry) -> Iterator[tuple[str, bytes | None]]:
         """Split what fits a message; where it does not split cleanly it is one, for the consumer to judge."""
         value = self._whole(entry)
         try:
@@ -194,16 +196,16 @@ class Archive:
         except MalformedError:
             blocks = []
         if not blocks:
-            yield "", value
-        yield from ((f"#{number}", block) for number, block in enumerate(blocks))
+            yield entry.name, value
+        yield from ((f"{entry.name}#{number}", block) for number, block in enumerate(blocks))
 
-    def _split_large(self, entry: Entry) -> Iterator[tuple[str, bytes]]:
+    def _split_large(self, entry: Entry) -> Iterator[tuple[str, bytes | None]]:
         try:
             with entry.open() as file:
                 for number, block in enumerate(split_blocks(file)):
                     if len(block) > self._limit:
                         raise MalformedError(f"block {number} alone has {len(block)} bytes", stage="container")
-                    yield f"#{number}", block
+                    yield f"{entry.name}#{number}", block
         except OSError as error:
             raise ArchiveError(f"{self.path}: {entry.name}: cannot be read: {error.strerror}") from error
         except MalformedError as error:
@@ -211,6 +213,7 @@ class Archive:
                 f"{entry.name}: {entry.size} bytes are more than a message may have ({self._limit}), "
                 f"and splitting it into blocks fails: {error.reason}"
             )
+            yield entry.name, None
 
     def _instead(self) -> str:
         listed = [f"{count} x {kind}" for kind, count in sorted(self.others.items())] + self.problems

@@ -8,7 +8,6 @@ in the header ``fulgor-time-ms`` as decimal text.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,11 +15,12 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.errors import ArchiveError, BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 from fulgor.replay.archive import Archive, ArchivedMessage
 from fulgor.replay.pace import Pace, choose_pace
-from fulgor.replay.topic import ENVELOPE_BYTES, BrokerErrors, KafkaConfig, Topic, open_topic, timestamp_refusal
+from fulgor.replay.topic import ENVELOPE_BYTES, Topic, open_topic, timestamp_refusal
 
 __all__ = ["TIME_HEADER", "ProduceOptions", "ProduceReport", "produce"]
 
@@ -36,8 +36,6 @@ DEFAULTS: Final[dict[str, Any]] = {
     "queue.buffering.max.kbytes": 65_536,
     "queue.buffering.max.messages": 10_000,
 }
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ class ProduceReport:
 def produce(
     archive: Archive,
     topic: str,
-    config: KafkaConfig,
+    cluster: Cluster,
     options: ProduceOptions | None = None,
     on_progress: Callable[[ProduceReport], None] | None = None,
 ) -> ProduceReport:
@@ -127,8 +125,8 @@ def produce(
         What to send.
     topic : str
         Where to; it must exist unless ``options.create`` is set.
-    config : mapping
-        librdkafka settings, ``bootstrap.servers`` among them.
+    cluster : Cluster
+        A broker that answers, with the user's librdkafka settings.
     options : ProduceOptions, optional
         Pace, repetitions, timestamps; flat out and once by default.
     on_progress : callable, optional
@@ -144,7 +142,7 @@ def produce(
     SettingsError
         A setting or option cannot be used.
     BrokerError
-        The broker cannot be reached, refuses us, or did not acknowledge a message.
+        The broker refuses us, or did not acknowledge a message.
     TopicError
         The topic does not exist, or refuses a message (its size, its timestamp).
     ArchiveError
@@ -152,11 +150,11 @@ def produce(
     """
     options = options or ProduceOptions()
     pace = choose_pace(options.rate, options.speed)
-    full = _full_config(config, options)
-    target = open_topic(topic, config, create=options.create)
+    config = _full_config(cluster.config, options)
+    target = open_topic(cluster, topic, create=options.create)
     if archive.largest is not None:
         _check_size(target, *archive.largest)
-    sender = _Sender(target, full, keep_timestamps=options.keep_timestamps)
+    sender = _Sender(target, config, keep_timestamps=options.keep_timestamps)
     try:
         for message in _messages(archive, options, pace):
             sender.send(message, pace)
@@ -167,21 +165,22 @@ def produce(
         return _conclude(sender, archive, interrupted=True)
     except (ArchiveError, TopicError) as error:
         sender.finish()
+        if not sender.report.delivered:
+            raise
         raise type(error)(f"{error} ({sender.report.delivered} messages before it are delivered)") from error
     sender.finish()
     return _conclude(sender, archive, interrupted=False)
 
 
-def _full_config(config: KafkaConfig, options: ProduceOptions) -> dict[str, Any]:
+def _full_config(config: Mapping[str, Any], options: ProduceOptions) -> dict[str, Any]:
     for name, value in FIXED.items():
         if str(config.get(name, value)).lower() != str(value).lower():
             raise SettingsError(
                 f"Kafka setting {name}={config[name]}: is fixed to {value}, or messages could be lost or doubled"
             )
-    if options.loop < 1:
-        raise SettingsError(f"--loop {options.loop}: must be at least 1")
-    if options.limit is not None and options.limit < 1:
-        raise SettingsError(f"--limit {options.limit}: must be at least 1")
+    for name, count in (("--loop", options.loop), ("--limit", options.limit), ("--create", options.create)):
+        if count is not None and count < 1:
+            raise SettingsError(f"{name} {count}: must be at least 1")
     return {**DEFAULTS, **config, **FIXED}
 
 
@@ -218,14 +217,14 @@ class _Sender:
     def __init__(self, topic: Topic, config: Mapping[str, Any], *, keep_timestamps: bool) -> None:
         self._topic = topic
         self._keep_timestamps = keep_timestamps
-        self._errors = BrokerErrors(str(config.get("bootstrap.servers", "")))
+        self._last_error = ""
         limit = topic.max_message_bytes or MESSAGE_MAX_BYTES + ENVELOPE_BYTES
         # A batch is refused like a single message, so no batch may be larger than the topic's limit.
         sizes = {"message.max.bytes": limit, "batch.size": min(1_000_000, limit)}
         try:
-            self._producer = Producer({**sizes, **config, "error_cb": self._errors, "logger": logger})
+            self._producer = Producer({**config, **sizes, "error_cb": self._on_error})
         except KafkaException as error:
-            raise SettingsError(f"Kafka settings: {error.args[0].str()}") from error
+            raise SettingsError(f"kafka settings: {error.args[0].str()}") from error
         self._failure: str | None = None
         self._sent = self._delivered = self._bytes = self._without_time = 0
         self._began = time.monotonic()
@@ -272,7 +271,7 @@ class _Sender:
         left = self._producer.flush(FLUSH_S)
         self._check()
         if left:
-            raise self._errors.explain(f"{left} messages are not acknowledged after {FLUSH_S:.0f} s")
+            raise BrokerError(f"{left} messages are not acknowledged after {FLUSH_S:.0f} s: {self._last_error}")
 
     def _queue(self, message: ArchivedMessage, timestamp: int, headers: list[tuple[str, str | bytes | None]]) -> bool:
         try:
@@ -309,8 +308,12 @@ class _Sender:
             self._bytes += len(message.value() or b"")
         elif self._failure is None:
             key = message.key() or b""
-            self._failure = f"{key.decode() if isinstance(key, bytes) else key}: {error.str()}"
+            name = key.decode() if isinstance(key, bytes) else key
+            self._failure = "; ".join(filter(None, (f"{name}: {error.str()}", self._last_error)))
         self._ended = time.monotonic()
+
+    def _on_error(self, error: KafkaError) -> None:
+        self._last_error = error.str()
 
     def _check(self) -> None:
         if self._failure is not None:

@@ -1,65 +1,28 @@
-"""The topic to produce to: reachable, known, its limits; each failure with its own message, in seconds."""
+"""The topic to produce to: there, or made, and what it takes."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 
-from fulgor.errors import BrokerError, SettingsError, TopicError
+from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.errors import TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 
-__all__ = ["ENVELOPE_BYTES", "BrokerErrors", "KafkaConfig", "Topic", "open_topic", "timestamp_refusal"]
-
-KafkaConfig = Mapping[str, str | int | float | bool]
+__all__ = ["ENVELOPE_BYTES", "Topic", "open_topic", "timestamp_refusal"]
 
 PATIENCE_S: Final = 5.0
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a created topic allows beyond the value: record batch header, key and headers."""
 
 logger = logging.getLogger(__name__)
-
-
-class BrokerErrors:
-    """What librdkafka's threads report about the connection; the calls themselves only say that it failed.
-
-    Parameters
-    ----------
-    bootstrap : str
-        The broker's address, for messages.
-    """
-
-    def __init__(self, bootstrap: str) -> None:
-        self.bootstrap = bootstrap
-        self._latest: dict[str, str] = {}
-
-    def __call__(self, error: KafkaError) -> None:
-        """Keep an error: librdkafka's ``error_cb``."""
-        self._latest[error.name()] = error.str()
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether waiting longer cannot help: refused credentials or a refused certificate."""
-        return bool(self._latest.keys() & {"_AUTHENTICATION", "_SSL"})
-
-    def explain(self, fallback: str) -> BrokerError:
-        """Return the error that tells the user what to do."""
-        if text := self._latest.get("_AUTHENTICATION"):
-            return BrokerError(f"broker {self.bootstrap} refuses the user name or password: {text}")
-        if text := self._latest.get("_SSL"):
-            return BrokerError(f"broker {self.bootstrap}: TLS fails (is ssl.ca.location right?): {text}")
-        if text := self._latest.get("_RESOLVE"):
-            return BrokerError(f"broker {self.bootstrap}: no such host: {text}")
-        cause = self._latest.get("_TRANSPORT") or self._latest.get("_BAD_MSG") or fallback
-        return BrokerError(
-            f"broker {self.bootstrap} cannot be reached: {cause} (is it running, is the address right,"
-            " does the port want another security.protocol?)"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,56 +50,33 @@ class Topic:
         return int(value) if value else None
 
 
-def open_topic(name: str, config: KafkaConfig, *, create: int | None = None) -> Topic:
-    """Reach the broker and describe a topic, creating it first where that is asked for.
+def open_topic(cluster: Cluster, name: str, *, create: int | None = None) -> Topic:
+    """Describe a topic, creating it first where that is asked for.
 
     Parameters
     ----------
+    cluster : Cluster
+        A broker that answers.
     name : str
         The topic.
-    config : mapping
-        librdkafka settings, ``bootstrap.servers`` among them.
     create : int, optional
         Create the topic with this many partitions if it does not exist.
 
     Raises
     ------
-    SettingsError
-        librdkafka knows no such setting or value.
-    BrokerError
-        The broker cannot be reached or refuses us.
     TopicError
         There is no such topic, or it cannot be created.
     """
-    errors = BrokerErrors(str(config.get("bootstrap.servers", "")))
-    full: dict[str, Any] = {**config, "error_cb": errors, "logger": logger}
-    try:
-        admin = AdminClient(full)
-    except KafkaException as error:
-        raise SettingsError(f"Kafka settings: {_text(error)}") from error
-    known = _topics(admin, errors)
-    if name not in known:
+    if name.startswith("^"):
+        raise TopicError(f"topic {name!r} is a pattern; give the name of the one topic to produce to")
+    admin = AdminClient(cluster.config)
+    partitions = cluster.matching(name).get(name)
+    if partitions is None:
         if create is None:
-            raise TopicError(
-                f"topic {name!r} does not exist on {errors.bootstrap}, or is hidden from this user; --create N makes it"
-            )
+            raise TopicError(f"topic {name!r} does not exist on {cluster.bootstrap}; --create PARTITIONS makes it")
         _create(admin, name, create)
-        known = {**known, name: create}
-    return Topic(name, known[name], _settings(admin, name))
-
-
-def _topics(admin: AdminClient, errors: BrokerErrors) -> dict[str, int]:
-    """List all topics: asking for one by name creates it on brokers that create topics automatically."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            listed = admin.list_topics(timeout=1.0).topics
-        except KafkaException as error:
-            admin.poll(0.1)
-            if errors.hopeless or time.monotonic() > deadline:
-                raise errors.explain(_text(error)) from error
-        else:
-            return {name: len(topic.partitions) for name, topic in listed.items()}
+        partitions = create
+    return Topic(name, partitions, _settings(admin, name))
 
 
 def _create(admin: AdminClient, name: str, partitions: int) -> None:
@@ -145,23 +85,18 @@ def _create(admin: AdminClient, name: str, partitions: int) -> None:
     try:
         admin.create_topics([topic], request_timeout=PATIENCE_S)[name].result()
     except KafkaException as error:
-        raise TopicError(f"topic {name!r} cannot be created: {_text(error)}") from error
+        raise TopicError(f"topic {name!r} cannot be created: {error.args[0].str()}") from error
 
 
 def _settings(admin: AdminClient, name: str) -> dict[str, str]:
-    resource = ConfigResource(ResourceType.TOPIC, name)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name)
     try:
         entries = admin.describe_configs([resource], request_timeout=PATIENCE_S)[resource].result()
     except KafkaException as error:
         # A user who may write need not be allowed to describe: go on without knowing the limits.
-        logger.warning("topic %s: its settings cannot be read: %s", name, _text(error))
+        logger.warning("topic %s: its settings cannot be read: %s", name, error.args[0].str())
         return {}
     return {key: entry.value for key, entry in entries.items() if entry.value is not None}
-
-
-def _text(error: KafkaException) -> str:
-    cause: Any = error.args[0]
-    return str(cause.str())
 
 
 def timestamp_refusal(topic: Topic, time_ms: int, now_ms: int) -> str | None:
