@@ -12,12 +12,15 @@ from psycopg import errors
 
 from fulgor.errors import DatabaseError, DiskFullError
 
-__all__ = ["Connection", "connect", "location", "transient", "translated"]
+__all__ = ["DATA_ERRORS", "Connection", "connect", "location", "transient", "translated"]
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 SEARCH_PATH = "fulgor, public"
 CONNECT_TIMEOUT_S = 5
+# One row's own fault: no retry mends it, and the rows beside it can be stored. A key that is too long for an index
+# comes as an operational error, although it will never be shorter.
+DATA_ERRORS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
 
 
 def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> Connection:
@@ -46,8 +49,11 @@ def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> C
             keepalives_idle=30,
             tcp_user_timeout=30_000,
         )
+        # UTC, for in any other zone psycopg cannot give back the times at the ends of the calendar.
         connection.execute(
-            "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false)", [SEARCH_PATH]
+            "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false),"
+            " set_config('timezone', 'UTC', false)",
+            [SEARCH_PATH],
         )
         if vectors:
             _register_vectors(connection)
@@ -77,7 +83,7 @@ def location(url: str) -> str:
 def transient(error: psycopg.Error) -> bool:
     """Tell whether the same statement may succeed later: connection lost, server away, disk full, lock, conflict."""
     state = error.sqlstate or ""
-    if isinstance(error, errors.InsufficientPrivilege):
+    if isinstance(error, (errors.InsufficientPrivilege, *DATA_ERRORS)):
         return False
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state[:2] in {
         "08",

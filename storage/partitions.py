@@ -1,7 +1,9 @@
 """Time partitions: made before the first row of a day or month arrives, dropped whole.
 
 A partition is created outside of the write transaction, under an advisory lock, and attached: that
-takes a lock which does not stop readers or writers of other partitions.
+takes a lock which does not stop readers or writers of other partitions. It would with a default
+partition, which must be locked against everybody and searched; impossible times therefore lie in two
+partitions with bounds of their own, ``early`` and ``late``.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from psycopg import sql
 from fulgor.storage.database import Connection
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["Partitions", "bounds"]
+__all__ = ["EARLIEST", "LATEST", "Partitions", "bounds"]
 
-# Times outside are impossible for an alert and go to the default partition instead of a partition of their own.
+# Times outside are impossible for an alert: they share the partitions ``early`` and ``late``.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _LOCK = 0x46554C50
@@ -25,7 +27,7 @@ _LOCK = 0x46554C50
 def bounds(time: datetime, partition_by: str) -> tuple[date, date] | None:
     """Return the first day and the day after the last of the partition that holds `time`.
 
-    None for an impossible time, which belongs to the default partition.
+    None for an impossible time, whose partition is always there.
     """
     if not EARLIEST <= time < LATEST:
         return None
@@ -62,10 +64,15 @@ class Partitions:
                 self._create(first, after)
                 self._known.add(first)
 
+    def forget(self) -> None:
+        """Look again before the next rows: somebody dropped a partition."""
+        self._known.clear()
+
     def _create(self, first: date, after: date) -> None:
-        with self._connection.transaction():
-            self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            for parent in (f"{self._stream}_alert", f"latent_{self._stream}"):
+        # A transaction each: holding the locks of one table while waiting for the other's invites a deadlock.
+        for parent in (f"{self._stream}_alert", f"latent_{self._stream}"):
+            with self._connection.transaction():
+                self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
                 self._attach(parent, first, after)
 
     def _attach(self, parent: str, first: date, after: date) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import psycopg
 from psycopg import sql
 
 from fulgor.storage.database import Connection
@@ -20,13 +21,15 @@ _RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
     ("flags", "int8"),
     ("latent", "vector"),
     ("stamp_latent", "vector"),
-    ("probabilities", "_float4"),
+    ("probabilities", "float4[]"),
     ("class", "text"),
-    ("scores", "_float4"),
+    ("scores", "float4[]"),
     ("anomaly", "float4"),
     ("unscorable", "text"),
     ("appended_at", "timestamptz"),
 )
+# The client would cut a number down to a narrow type without a word; the server refuses it on the way out of the stage.
+_WIDE = {"int2": "int8", "int4": "int8", "float4": "float8"}
 _COORDINATES = ("feed_id", "segment", "offset", "record", "item")
 
 
@@ -47,15 +50,18 @@ class Stage:
         self._connection = connection
         self._model_id = model_id
         self._stream = table.stream
-        own = [(column.name, column.type) for column in table.columns]
+        own = [(column.name, _WIDE.get(column.type, column.type)) for column in table.columns]
         columns = [("ordinal", "int4"), *SHARED_COLUMNS, *own, *_RESULT_COLUMNS]
         self._types = [kind for _, kind in columns]
         self._name = sql.Identifier(f"stage_{table.stream}")
         self._copy = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(self._name, _names(columns))
         self._create(columns)
+        # A plan made while a partition was empty would go on scanning it when it holds a million rows.
+        connection.execute("SET enable_seqscan = off")
         self._insert_alerts = self._alerts_statement(table, [*SHARED_COLUMNS, *own])
         self._find_variants = self._variants_statement(table)
         self._insert_latents = self._latents_statement()
+        self._drop = sql.SQL("DELETE FROM {} WHERE ordinal = ANY(%s)").format(self._name)
         self._clear = sql.SQL("DELETE FROM {}").format(self._name)
 
     def store(self, results: Sequence[Result]) -> tuple[int, int, list[DeadLetter]]:
@@ -70,8 +76,8 @@ class Stage:
         """
         self._connection.execute(self._clear)
         self._copy_rows(results)
-        self._connection.execute(self._insert_alerts)
-        variants = self._take_variants(results)
+        fresh = self._connection.execute(self._insert_alerts).rowcount
+        variants = [] if fresh == len(results) else self._take_variants(results)
         row = self._connection.execute(
             self._insert_latents, {"stream": self._stream, "model": self._model_id}
         ).fetchone()
@@ -90,11 +96,18 @@ class Stage:
         with self._connection.cursor() as cursor, cursor.copy(self._copy) as copy:
             copy.set_types(self._types)
             for ordinal, row in enumerate(results):
-                copy.write_row(_values(ordinal, row))
+                try:
+                    copy.write_row(_values(ordinal, row))
+                except (OverflowError, TypeError, ValueError) as error:
+                    raise psycopg.DataError(f"a value does not fit its column: {error}") from error
 
     def _take_variants(self, results: Sequence[Result]) -> list[DeadLetter]:
-        found = self._connection.execute(self._find_variants).fetchall()
-        return [_variant(results[int(str(ordinal))], known) for ordinal, known in found]
+        found = {
+            int(str(ordinal)): known for ordinal, known in self._connection.execute(self._find_variants).fetchall()
+        }
+        if found:
+            self._connection.execute(self._drop, [list(found)])
+        return [_variant(results[ordinal], known) for ordinal, known in found.items()]
 
     # Inserted in the order of the key, so that two writers with alerts in common wait for each other in one order.
     def _alerts_statement(self, table: StreamTable, columns: Sequence[tuple[str, str]]) -> sql.Composed:
@@ -102,10 +115,12 @@ class Stage:
             "INSERT INTO {} ({}) SELECT {} FROM {} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
         ).format(alert_table(table), _names(columns), _names(columns), self._name)
 
+    # OFFSET 0 keeps the look-up a look-up: joined as a whole, it becomes a scan of every partition.
     def _variants_statement(self, table: StreamTable) -> sql.Composed:
         return sql.SQL(
-            "DELETE FROM {} s USING {} a WHERE a.alert = s.alert AND a.time = s.time"
-            " AND a.content_hash <> s.content_hash RETURNING s.ordinal, encode(a.content_hash, 'hex')"
+            "SELECT s.ordinal, encode(known.content_hash, 'hex') FROM {} s CROSS JOIN LATERAL"
+            " (SELECT a.content_hash FROM {} a WHERE a.alert = s.alert AND a.time = s.time OFFSET 0) known"
+            " WHERE known.content_hash <> s.content_hash ORDER BY s.ordinal"
         ).format(self._name, alert_table(table))
 
     def _latents_statement(self) -> sql.Composed:

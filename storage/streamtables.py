@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg import sql
 
 from fulgor.storage.database import Connection
+from fulgor.storage.partitions import EARLIEST, LATEST
 from fulgor.storage.tables import StreamTable
 
 __all__ = ["SHARED_COLUMNS", "alert_table", "create_stream_tables"]
@@ -31,7 +32,7 @@ def alert_table(table: StreamTable) -> sql.Identifier:
 
 
 def create_stream_tables(connection: Connection, table: StreamTable, partition_by: str) -> None:
-    """Create a stream's own table, its branch of ``latent``, default partitions and the typed view."""
+    """Create a stream's own table, its branch of ``latent``, the partitions of impossible times and the typed view."""
     connection.execute(
         "INSERT INTO fulgor.stream (name, row_name, partition_by) VALUES (%s, %s, %s) ON CONFLICT (name) DO NOTHING",
         [table.stream, table.rows, partition_by],
@@ -64,11 +65,7 @@ def _create_own_table(connection: Connection, table: StreamTable) -> None:
                 sql.Identifier("fulgor", f"{table.stream}_alert", column.name), sql.Literal(column.comment)
             )
         )
-    connection.execute(
-        sql.SQL("CREATE TABLE {} PARTITION OF {} DEFAULT").format(
-            sql.Identifier("fulgor", f"{table.stream}_alert_default"), name
-        )
-    )
+    _create_edge_partitions(connection, f"{table.stream}_alert")
     connection.execute(sql.SQL("CREATE INDEX ON {} (object, time)").format(name))
     if any(column.name == "healpix" for column in table.columns):
         connection.execute(sql.SQL("CREATE INDEX ON {} (healpix)").format(name))
@@ -81,11 +78,19 @@ def _create_latent_branch(connection: Connection, table: StreamTable) -> None:
             branch, sql.Literal(table.stream)
         )
     )
-    connection.execute(
-        sql.SQL("CREATE TABLE {} PARTITION OF {} DEFAULT").format(
-            sql.Identifier("fulgor", f"latent_{table.stream}_default"), branch
+    _create_edge_partitions(connection, f"latent_{table.stream}")
+
+
+def _create_edge_partitions(connection: Connection, parent: str) -> None:
+    for name, first, after in (
+        ("early", sql.SQL("MINVALUE"), sql.Literal(EARLIEST)),
+        ("late", sql.Literal(LATEST), sql.SQL("MAXVALUE")),
+    ):
+        connection.execute(
+            sql.SQL("CREATE TABLE {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+                sql.Identifier("fulgor", f"{parent}_{name}"), sql.Identifier("fulgor", parent), first, after
+            )
         )
-    )
 
 
 def _create_view(connection: Connection, table: StreamTable) -> None:

@@ -6,21 +6,20 @@
 3. Insert dead letters, empty messages and holes.
 4. Move the feeds' offsets. Commit.
 
-A data error of the database (SQLSTATE 22, 23, a NUL byte) is bisected under savepoints down to the
-one record, which becomes a dead letter; the rest of the batch is stored.
+A data error of the database (SQLSTATE 22, 23, a NUL byte, a key too long for its index) is bisected
+under savepoints down to the one record, which becomes a dead letter; the rest of the batch is stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import psycopg
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from fulgor.storage.database import Connection
+from fulgor.storage.database import DATA_ERRORS, Connection
 from fulgor.storage.partitions import Partitions
-from fulgor.storage.rows import Batch, Coordinates, DeadLetter, Outcome, RawMessage, Result, Run
+from fulgor.storage.quarantine import answering, bury, close, lock_open
+from fulgor.storage.rows import Batch, DeadLetter, Outcome, Result, Run
 from fulgor.storage.stage import Stage
 from fulgor.storage.tables import StreamTable
 
@@ -39,6 +38,10 @@ class FencedError(Exception):
     def __init__(self, feeds: set[int]) -> None:
         super().__init__(f"fenced on feeds {sorted(feeds)}")
         self.feeds = feeds
+
+
+class PartitionGoneError(psycopg.OperationalError):
+    """A partition that the writer had seen was dropped meanwhile; the same batch can be written again."""
 
 
 class Writer:
@@ -70,22 +73,40 @@ class Writer:
         psycopg.Error
             The connection or the server failed; whether the transaction was committed is unknown.
         """
+        try:
+            return self._write(batch)
+        except PartitionGoneError:
+            self._partitions.forget()
+            return self._write(batch)
+
+    def redrive(self, batch: Batch) -> Outcome:
+        """Write what became of dead messages whose offsets were accounted for long ago, and close their dead letters.
+
+        Rows that answer no open dead letter are left out: they are stored, or somebody else has just
+        redriven them.
+
+        Parameters
+        ----------
+        batch : Batch
+            Without runs; ``messages`` must hold the bytes behind every row.
+        """
+        self._partitions.ensure(row.time for row in batch.results)
+        with self._connection.transaction():
+            batch = answering(batch, lock_open(self._connection, batch))
+            outcome = self._account(batch)
+            still_dead = {letter.at for letter in outcome.dead}
+            done = {row.at[:5] for row in batch.results if row.at not in still_dead}
+            empty = {(*row[:3], max(row[3], 0), 0) for row in batch.empty}
+            close(self._connection, done | empty)
+        return outcome
+
+    def _write(self, batch: Batch) -> Outcome:
         self._partitions.ensure(row.time for row in batch.results)
         with self._connection.transaction():
             self._lock(batch.runs)
             outcome = self._account(batch)
             for run in batch.runs:
                 self._move(run)
-        return outcome
-
-    def redrive(self, batch: Batch) -> Outcome:
-        """Store results of messages whose offsets were accounted for long ago, and close their dead letters."""
-        self._partitions.ensure(row.time for row in batch.results)
-        with self._connection.transaction():
-            outcome = self._account(batch)
-            still_dead = {letter.at for letter in outcome.dead}
-            done = [row.at for row in batch.results if row.at not in still_dead]
-            self._close_dead_letters(done)
         return outcome
 
     def _lock(self, runs: Sequence[Run]) -> None:
@@ -102,7 +123,7 @@ class Writer:
     def _account(self, batch: Batch) -> Outcome:
         outcome = Outcome(dead=list(batch.dead))
         self._store(list(batch.results), outcome)
-        self._bury(outcome.dead, batch.messages)
+        bury(self._connection, self._table.stream, outcome.dead, batch.messages)
         self._insert_empty(batch.empty)
         return outcome
 
@@ -112,7 +133,9 @@ class Writer:
         try:
             with self._connection.transaction():
                 stored, duplicates, variants = self._stage.store(results)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except DATA_ERRORS as error:
+            if _no_partition(error):
+                raise PartitionGoneError(str(error)) from error
             self._bisect(results, outcome, error)
             return
         outcome.stored += stored
@@ -121,31 +144,12 @@ class Writer:
 
     def _bisect(self, results: list[Result], outcome: Outcome, error: psycopg.Error) -> None:
         if len(results) == 1:
-            reason = str(error).strip().splitlines()[0]
+            reason = f"alert {results[0].alert}: {str(error).strip().splitlines()[0]}"
             outcome.dead.append(DeadLetter(results[0].at, "database", type(error).__name__, reason))
             return
         middle = len(results) // 2
         self._store(results[:middle], outcome)
         self._store(results[middle:], outcome)
-
-    def _bury(self, letters: Iterable[DeadLetter], messages: dict[tuple[int, int], RawMessage]) -> None:
-        letters = list(letters)
-        if not letters:
-            return
-        with self._connection.cursor() as cursor:
-            kept = {(x.at.feed_id, x.at.segment, x.at.offset): messages[x.at.feed_id, x.at.offset] for x in letters}
-            cursor.executemany(_DEAD_MESSAGE, [_message_values(where, message) for where, message in kept.items()])
-            cursor.executemany(
-                _DEAD_LETTER, [(self._table.stream, *x.at, x.stage, x.error_class, _text(x.reason)) for x in letters]
-            )
-
-    def _close_dead_letters(self, done: Sequence[Coordinates]) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(
-                "UPDATE fulgor.dead_letter SET status = 'redriven', attempts = attempts + 1, last_tried = now()"
-                ' WHERE feed_id = %s AND segment = %s AND "offset" = %s AND record = %s AND item = %s',
-                [at[:5] for at in done],
-            )
 
     def _insert_empty(self, empty: Sequence[tuple[int, int, int, int, int]]) -> None:
         if empty:
@@ -168,25 +172,6 @@ class Writer:
         )
 
 
-_DEAD_MESSAGE = sql.SQL(
-    'INSERT INTO fulgor.dead_message (feed_id, segment, "offset", value, key, headers, timestamp_ms)'
-    " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
-)
-# A redriven record that fails again keeps its row and counts the attempt.
-_DEAD_LETTER = sql.SQL(
-    'INSERT INTO fulgor.dead_letter (stream, feed_id, segment, "offset", record, item, records, items,'
-    " stage, error_class, reason) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-    ' ON CONFLICT (feed_id, segment, "offset", record, item) DO UPDATE SET stage = excluded.stage,'
-    " error_class = excluded.error_class, reason = excluded.reason,"
-    " records = excluded.records, items = excluded.items, attempts = dead_letter.attempts + 1,"
-    " last_tried = now(), status = 'dead'"
-)
-
-
-def _message_values(where: tuple[int, int, int], message: RawMessage) -> tuple[object, ...]:
-    headers = [[name, None if value is None else value.hex()] for name, value in message.headers]
-    return (*where, message.value, message.key, Jsonb(headers), message.timestamp_ms)
-
-
-def _text(reason: str) -> str:
-    return reason.replace("\x00", "\\x00")[:4000]  # Postgres text holds no NUL; a reason is no place for a megabyte
+def _no_partition(error: psycopg.Error) -> bool:
+    """Tell a row that no partition takes from a violated constraint: only the constraint has a name."""
+    return isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name is None
