@@ -169,11 +169,11 @@ def _solar_system(rng: np.random.Generator, sky_object: SkyObject) -> dict[str, 
 def _scores(rng: np.random.Generator, sky_object: SkyObject, found: Measurement) -> dict[str, Any]:
     """Draw ZTF's own real/bogus scores; they overlap between the classes as the survey's do."""
     good = sky_object.label != "bogus"
-    deep = 1.0 - rng.beta(0.25, 9.0) if good and rng.random() < 0.93 else rng.beta(0.2, 7.0)
-    if rng.random() < 0.04:
+    deep = 1.0 - rng.beta(0.08, 5.0) if good and rng.random() < 0.985 else rng.beta(0.25, 9.0)
+    if rng.random() < 0.02:
         deep = float(rng.random())
     edge = min(found.values["nneg"] / 12.0, 0.3)
-    shallow = (rng.beta(8.0, 2.6) if good else rng.beta(5.0, 5.0)) - edge * rng.random()
+    shallow = (rng.beta(9.0, 2.4) if good else rng.beta(6.0, 5.5)) - 0.6 * edge * rng.random()
     return {
         "rb": float(np.clip(shallow, 0.17, 0.985)),
         "rbversion": "t17_f5_c3",

@@ -19,8 +19,8 @@ SYNODIC_MONTH = 29.530588  # days
 _FULL_MOON = 2460304.5  # a full moon, JD
 _DARK = 0.62  # Palomar's nights lie between these fractions of a Julian day
 _DAWN = 0.98
-_LIMIT_MARGIN = 0.72  # magnitudes by which ZTF's limits are brighter than a matched filter's 5 sigma
-_SKY = {1: 80.0, 2: 205.0}  # counts per pixel without a moon, zero point 26.2
+_LIMIT_MARGIN = 0.85  # magnitudes by which ZTF's limits are brighter than a matched filter's 5 sigma
+_SKY = {1: 72.0, 2: 170.0}  # counts per pixel without a moon, zero point 26.2
 
 Array = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ class Nights:
         return cls(
             first=first,
             clear=rng.random(count) < 0.8,
-            seeing=rng.lognormal(np.log(2.2), 0.15, count).clip(1.55, 4.5),
-            transparency=np.where(rng.random(count) < 0.8, 0.0, rng.exponential(0.35, count)),
+            seeing=rng.lognormal(np.log(2.2), 0.28, count).clip(1.45, 4.3),
+            transparency=np.where(rng.random(count) < 0.7, 0.0, rng.exponential(0.45, count)),
         )
 
 
@@ -96,7 +96,7 @@ class Visits:
 def limiting_magnitude(zero_point: Array, noise: Array, fwhm: Array) -> Array:
     """Return the 5-sigma limit of a matched filter, less the margin that ZTF keeps."""
     sigma = fwhm / (2.0 * np.sqrt(2.0 * np.log(2.0)))
-    return zero_point - 2.5 * np.log10(5.0 * noise * np.sqrt(4.0 * np.pi) * sigma) - _LIMIT_MARGIN
+    return np.asarray(zero_point - 2.5 * np.log10(5.0 * noise * np.sqrt(4.0 * np.pi) * sigma) - _LIMIT_MARGIN)
 
 
 def _moonlight(jd: Array) -> Array:
@@ -131,13 +131,15 @@ def visit(rng: np.random.Generator, nights: Nights, start: float, end: float, ra
 def _conditions(rng: np.random.Generator, nights: Nights, jd: Array, night: NDArray[np.int64]) -> Visits:
     count = len(jd)
     fid = 1 + (np.arange(count) + rng.integers(2) + (rng.random(count) < 0.15)) % 2
-    air = rng.lognormal(0.0, 0.08, count)
+    air = rng.lognormal(0.0, 0.1, count)
     fwhm = nights.seeing[night] * np.where(fid == 1, 1.08, 1.0) * air
     loss = nights.transparency[night] * rng.lognormal(0.0, 0.3, count) + rng.exponential(0.05, count)
     base = np.where(fid == 1, _SKY[1], _SKY[2])
     moon = np.where(fid == 1, 1.0, 0.55) * _moonlight(jd)
     sky = base * (1.0 + moon) * rng.lognormal(0.0, 0.24, count)
-    noise = np.sqrt(17.0 + sky / 13.0) * rng.lognormal(0.0, 0.05, count)
-    zero_point = np.where(fid == 1, 26.29, 26.27) + rng.normal(0.0, 0.06, count) - loss
+    # Some images are far noisier than their sky: scattered light, amplifiers, other people's satellites.
+    excess = np.where(rng.random(count) < 0.38, 1.0 + rng.exponential(0.6, count), 1.0)
+    noise = np.sqrt(17.0 + sky / 13.0) * rng.lognormal(0.02, 0.06, count) * excess
+    zero_point = np.where(fid == 1, 26.29, 26.27) + rng.normal(-0.03, 0.07, count) - loss
     limit = limiting_magnitude(zero_point, noise, fwhm) + rng.normal(0.0, 0.12, count)
     return Visits(jd, fid.astype(np.int64), fwhm, sky, noise, zero_point, limit)

@@ -87,7 +87,7 @@ def panstarrs(rng: np.random.Generator, near: Neighbours) -> dict[str, Any]:
             unseen = value > 21.0 and rng.random() < 0.3
             values[f"{name}{rank}"] = MISSING if unseen else round(float(value), 4)
         values[f"sgscore{rank}"] = _star_score(rng, bool(near.star[index]), float(r))
-        values[f"distpsnr{rank}"] = float(np.hypot(near.distance[index], rng.rayleigh(0.07)))
+        values[f"distpsnr{rank}"] = float(np.hypot(near.distance[index], rng.rayleigh(0.17)))
         values[f"objectidps{rank}"] = int(rng.integers(70_000_000_000_000_000, 210_000_000_000_000_000))
     return values
 
@@ -121,7 +121,7 @@ def reference_source(rng: np.random.Generator, near: Neighbours, place: Place, b
         chi, sharp = rng.lognormal(np.log(2.2), 0.65), rng.gamma(1.5, 0.17)
     error = float(np.hypot(0.011, 0.03 * 10.0 ** (0.35 * (magnitude - 20.0))) * rng.lognormal(0.0, 0.2))
     return {
-        "distnr": float(np.hypot(near.distance[index], rng.rayleigh(0.1))),
+        "distnr": float(np.hypot(near.distance[index], rng.rayleigh(0.17))),
         "magnr": round(magnitude + float(rng.normal(0.0, 0.02)), 3),
         "sigmagnr": round(min(error, 0.36), 3),
         "chinr": round(float(np.clip(chi, 0.15, 9.2)), 3),
@@ -135,7 +135,7 @@ def gaia(rng: np.random.Generator, near: Neighbours, density: float) -> dict[str
     """Return distance and magnitude of the nearest Gaia source and of the nearest bright one."""
     stars = [i for i in near.brighter(1, _GAIA_FAINTEST) if near.star[i] or near.distance[i] < 1.0]
     if stars:
-        nearest = float(np.hypot(near.distance[stars[0]], rng.rayleigh(0.07)))
+        nearest = float(np.hypot(near.distance[stars[0]], rng.rayleigh(0.2)))
         magnitude = float(near.magnitudes[1, stars[0]]) - 0.1
     else:
         nearest = float(np.clip(rng.gamma(2.0, 14.0), 30.0, _GAIA_RADIUS))

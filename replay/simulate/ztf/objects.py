@@ -24,7 +24,7 @@ CLASSES = ("AGN", "SN", "VS", "asteroid", "bogus")
 HISTORY_DAYS = 30.0
 FAINTEST_ERROR = 0.217  # magnitudes: a signal of five sigma
 _ARTEFACTS = ("cosmic ray", "bad pixels", "template flaw", "dipole", "ringing")
-_ARTEFACT_SHARES = (0.22, 0.2, 0.14, 0.3, 0.14)
+_ARTEFACT_SHARES = (0.14, 0.26, 0.22, 0.26, 0.12)
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def draw_object(key: tuple[int, ...], label: str, nights: Nights, span: tuple[fl
     """
     rng = np.random.default_rng(key)
     begin = float(rng.uniform(*span))
-    rate = float(np.clip(rng.lognormal(np.log(0.62), 0.6), 0.15, 7.0))
+    rate = float(np.clip(rng.lognormal(np.log(0.78), 0.55), 0.15, 7.0))
     end = min(begin + float(rng.uniform(10.0, 35.0)), span[1])
     visits = visit(rng, nights, begin - HISTORY_DAYS, end, rate)
     return _DRAWERS[label](rng, key, visits, begin)
@@ -132,9 +132,9 @@ def _build(
     detected = _detections(rng, visits, curve)
     candidates = np.flatnonzero(detected & (visits.jd >= begin))
     run = 1 + int(rng.geometric(1.0 / longest)) if longest > 1 else 1
-    width = np.clip(rng.lognormal(np.log(2.34), 0.07, 2), 1.75, 4.0)
+    width = np.clip(rng.lognormal(np.log(2.2), 0.08, 2), 1.75, 4.0)
     depth = np.array([0.95, 1.62]) * rng.lognormal(0.0, 0.22, 2)
-    known = {"past_detections": 0, "past_visits": int(rng.lognormal(np.log(600.0), 1.3)) + 20, "first_seen": 0.0}
+    known = {"past_detections": 0, "past_visits": int(rng.lognormal(np.log(420.0), 1.5)) + 10, "first_seen": 0.0}
     return SkyObject(
         key=key,
         label=label,
@@ -154,21 +154,21 @@ def _detections(rng: np.random.Generator, visits: Visits, curve: Curve) -> NDArr
     change = np.abs(curve.change)
     quiet = np.where(visits.fid == 1, curve.template[0], curve.template[1])
     error = stated_error(change, quiet, visits.limit)
-    noisy = error * rng.lognormal(0.0, 0.1, len(visits))
+    noisy = error * rng.lognormal(0.06, 0.1, len(visits))
     return (noisy < FAINTEST_ERROR) & (rng.random(len(visits)) < 0.97)
 
 
 def _supernova(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
     place = draw_place(rng, avoid_plane=12.0, low_plane=0.0)
-    peak = float(np.clip(19.9 - rng.exponential(0.75), 14.5, None))
-    curve = supernova(rng, visits.jd, visits.fid, begin - rng.uniform(0.0, 45.0), peak)
+    peak = float(np.clip(19.6 - rng.exponential(0.8), 14.5, None))
+    curve = supernova(rng, visits.jd, visits.fid, begin - rng.uniform(0.0, 60.0), peak)
     scene = draw_scene(rng, place.latitude)
     if rng.random() > 0.06:  # the rest have no host that shows
         host = draw_galaxy(rng, 0.0, 0.0, float(np.clip(peak + rng.normal(0.6, 1.4), 14.0, 23.5)))
-        distance = min(host.radius * float(rng.gamma(2.0, 0.55)), 18.0)
+        distance = min(host.radius * float(rng.gamma(1.6, 1.1)), 18.0)
         angle = rng.uniform(0.0, 2.0 * np.pi)
         scene = scene.with_host(replace(host, x=float(distance * np.cos(angle)), y=float(distance * np.sin(angle))))
-    return _build(rng, key, "SN", visits, begin, place=place, scene=scene, curve=curve, longest=5.0)
+    return _build(rng, key, "SN", visits, begin, place=place, scene=scene, curve=curve, longest=6.0)
 
 
 def _variable(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
@@ -206,8 +206,8 @@ def _long_known(rng: np.random.Generator, begin: float) -> dict[str, Any]:
 
 
 def _moving(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
-    place = draw_place(rng, avoid_plane=0.0, low_plane=0.1)
-    brightness = float(np.clip(20.6 - rng.exponential(1.15), 14.0, None))
+    place = draw_place(rng, avoid_plane=10.0, low_plane=0.0)
+    brightness = float(np.clip(20.4 - rng.exponential(1.15), 14.0, None))
     here = np.zeros(len(visits), dtype=bool)
     later = np.flatnonzero(visits.jd >= begin)
     here[later[:1]] = True  # it passes once: the other visits see an empty sky
@@ -234,14 +234,14 @@ def _bogus(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin
     here = np.zeros(len(visits), dtype=bool)
     later = np.flatnonzero(visits.jd >= begin)
     here[later[: 1 + int(rng.random() < 0.15)]] = True
-    cloud = np.where(here & (rng.random() < 0.35), rng.exponential(1.6), 0.0)
+    cloud = np.where(here & (rng.random() < 0.45), rng.exponential(1.9), 0.0)
     visits = replace(visits, zero_point=visits.zero_point - cloud, limit=visits.limit - cloud)
     curve = Curve(np.zeros(len(visits)), (0.0, 0.0), artefact)
     drawn = _build(
         rng, key, "bogus", visits, begin,
         place=place, scene=scene, curve=curve, longest=1.0,
         artefact=artefact,
-        artefact_magnitude=float(np.median(visits.limit) - rng.exponential(1.3) - 0.3) if len(visits) else 99.0,
+        artefact_magnitude=float(np.median(visits.limit) - rng.exponential(1.5) - 0.7) if len(visits) else 99.0,
     )  # fmt: skip
     return replace(drawn, detected=here, emitted=np.flatnonzero(here))
 

@@ -23,6 +23,9 @@ _NEAR = slice(HALF - 4, HALF + 5)  # where the profile is fitted
 _BOX = slice(HALF - 2, HALF + 3)  # where bad and negative pixels are counted
 _ROWS, _COLUMNS = np.mgrid[:SIZE, :SIZE]
 _LIMIT_ERROR = 1.0857 / 5.0
+_FLOOR = 0.018  # magnitudes
+_SPREAD = 1.8  # ZTF divides peaks by a spread that sources widen
+_MANY = 30.0  # reduced chi-square above which its fit drops pixels
 
 
 def stated_error(change: Array, quiet: Array, limit: Array) -> Array:
@@ -39,7 +42,7 @@ def stated_error(change: Array, quiet: Array, limit: Array) -> Array:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = _LIMIT_ERROR * 10.0 ** (-0.4 * np.asarray(limit)) / change
-        error = np.sqrt((0.75 * relative) ** 2 + 0.115 * relative * (1.0 + 0.12 * quiet / change))
+        error = np.sqrt((0.75 * relative) ** 2 + 0.115 * relative * (1.0 + 0.3 * quiet / change) + _FLOOR**2)
     return np.where(change > 0, np.minimum(error, 9.0), 9.0)
 
 
@@ -94,11 +97,13 @@ def _shape(image: Array, psf: PSF, flux: float, unit: Array, noise: float) -> di
     ring = image[(distance > 9) & (distance < 15)]
     sky = float(np.median(ring))
     small, big = float(image[distance <= 4].sum()), float(image[distance <= 9].sum())
-    misfit = (box - flux * unit[_BOX, _BOX] * 1.03) / noise
+    model = flux * unit[_BOX, _BOX]
+    misfit = (box - 1.03 * model) / np.sqrt(noise**2 + 0.4 * model + (0.02 * model) ** 2)
+    chi = float((misfit**2).sum() / 24.0) + 0.4
     major, minor = _moments(image, max(2.0 * noise, 0.08 * float(box.max())))
     total = float(np.abs(box).sum())
     return {
-        "chipsf": float((misfit**2).sum() / 24.0) + 0.4,
+        "chipsf": chi if chi < _MANY else float(np.sqrt(_MANY * chi)),
         "aperture": small,
         "aperture_big": big,
         "sky": sky,
@@ -136,6 +141,5 @@ def _contrast(image: Array, science: Array) -> dict[str, float]:
 
 def _peak_over_spread(image: Array) -> float:
     good = image[np.isfinite(image)]
-    middle = float(np.median(good))
-    spread = 1.4826 * float(np.median(np.abs(good - middle)))
-    return (float(np.nanmax(image[_BOX, _BOX])) - middle) / max(spread, 1e-3)
+    spread = 1.4826 * float(np.median(np.abs(good - np.median(good))))
+    return float(np.nanmax(image[_BOX, _BOX])) / max(_SPREAD * spread, 1e-3)

@@ -142,10 +142,12 @@ def _template_noise(target: SkyObject, visit: int, depth: float) -> Image:
 
 
 def _residual(rng: np.random.Generator, target: SkyObject, quiet: Image) -> Image:
-    clumsy = 8.0 if target.artefact in ("dipole", "ringing") else 1.0
-    shift = rng.normal(0.0, 0.022 * clumsy, 2)
-    residual = defects.subtraction_residual(quiet, (shift[0], shift[1]), float(rng.normal(0.0, 0.014 * clumsy)))
-    strength = rng.normal(0.0, 0.12 if target.artefact == "ringing" else 0.004)
+    clumsy = 4.5 if target.artefact in ("dipole", "ringing") else 1.0
+    shift = rng.normal(0.0, 0.05, 2) * clumsy
+    residual = defects.subtraction_residual(quiet, (shift[0], shift[1]), float(rng.normal(0.0, 0.04 * clumsy)))
+    if target.artefact == "dipole":  # and the fluxes are not matched either
+        residual = residual + quiet * rng.normal(0.0, 0.05)
+    strength = rng.normal(0.0, 0.12 if target.artefact == "ringing" else 0.015)
     return residual + defects.ringing(rng, quiet, float(strength))
 
 
@@ -194,9 +196,9 @@ def _bogus(
     elif target.artefact == "template flaw":
         flaw = defects.hot_pixels(rng, strength)
         template += flaw
-        difference -= flaw
+        difference -= defects.filtered(flaw)
         return
     else:
         return
     science += ray
-    difference += ray
+    difference += defects.filtered(ray)
