@@ -1,0 +1,167 @@
+"""The card beside the weights: what a model is, what it was made from, and what it can do.
+
+A model is a folder of three files. The card names the SHA-256 of the other two, so that a damaged or
+exchanged file is found before the first alert is scored. The model's *hash* stands on every result;
+it covers what a result depends on, and nothing else: weights, preparation, calibration, recurrence
+and precision. The reference behind the percentiles has an id of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fulgor.errors import ModelError
+
+__all__ = [
+    "CARD",
+    "FORMAT",
+    "ONNX",
+    "PRECISION",
+    "WEIGHTS",
+    "file_hash",
+    "model_hash",
+    "read_card",
+    "verify",
+    "write_card",
+]
+
+WEIGHTS: Final = "weights.safetensors"
+ONNX: Final = "model.onnx"
+CARD: Final = "card.json"
+
+FORMAT: Final = 1
+"""Version of the card's layout."""
+
+PRECISION: Final = "float32"
+
+LARGEST_CARD: Final = 1 << 20
+LARGEST_FILE: Final = 1 << 30
+"""Bytes; anything larger is not one of ours."""
+
+FIELDS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "format": int,
+    "name": str,
+    "stream": str,
+    "classes": list,
+    "scores": list,
+    "latent": int,
+    "architecture": dict,
+    "preprocessing_hash": str,
+    "calibration": dict,
+    "recurrence": dict,
+    "precision": str,
+    "reference": dict,
+    "files": dict,
+    "model_hash": str,
+}
+"""Fields that no card may lack; the others are for the reader."""
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file, hex.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, unreadable, or absurdly large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise ModelError(f"{path} has {size} bytes, more than any model of ours; check what it is")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); export or install the model again") from error
+
+
+def model_hash(card: Mapping[str, Any]) -> str:
+    """Return the hash of what a result depends on, 16 hex digits."""
+    identity = {
+        "weights": card["files"][WEIGHTS],
+        "preprocessing": card["preprocessing_hash"],
+        "calibration": card["calibration"],
+        "recurrence": card["recurrence"],
+        "precision": card["precision"],
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_card(directory: Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a card, with the hashes of its files and its own; return it as written.
+
+    Raises
+    ------
+    ModelError
+        A file of the model is missing.
+    """
+    files = {name: file_hash(directory / name) for name in (WEIGHTS, ONNX)}
+    full = {"format": FORMAT, **card, "precision": PRECISION, "files": files}
+    full["model_hash"] = model_hash(full)
+    (directory / CARD).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    return full
+
+
+def read_card(directory: Path) -> dict[str, Any]:
+    """Return the card of a model folder.
+
+    Raises
+    ------
+    ModelError
+        There is none, it is damaged, of another format, or does not match its own hash.
+    """
+    path = directory / CARD
+    card = _parsed(path)
+    if card.get("format") != FORMAT:
+        raise ModelError(
+            f"{path} has format {card.get('format')!r}, this program reads {FORMAT}; export the model again"
+        )
+    for name, kind in FIELDS.items():
+        if not isinstance(card.get(name), kind):
+            raise ModelError(f"{path} has no usable field {name!r}; export the model again")
+    if sorted(card["files"]) != sorted((WEIGHTS, ONNX)):
+        raise ModelError(f"{path} does not list {WEIGHTS} and {ONNX} under 'files'; export the model again")
+    if model_hash(card) != card["model_hash"]:
+        raise ModelError(
+            f"{path} was changed after its export: it claims model {card['model_hash']} but is {model_hash(card)}"
+        )
+    return card
+
+
+def verify(directory: Path, card: Mapping[str, Any]) -> None:
+    """Compare the files with the card.
+
+    Raises
+    ------
+    ModelError
+        A file is missing or is not the one that the card describes.
+    """
+    for name, expected in card["files"].items():
+        found = file_hash(directory / name)
+        if found != expected:
+            raise ModelError(
+                f"{directory / name} is damaged or belongs to another model: its SHA-256 is {found[:12]}..., the card "
+                f"says {str(expected)[:12]}...; export or install the model again"
+            )
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    if not path.parent.is_dir():
+        raise ModelError(
+            f"there is no model folder {path.parent}; train one with `fulgor train ztf`, or check the path"
+        )
+    try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise ModelError(f"{path} is larger than any card; check what it is")
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); is this the folder of a model?") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error}); export or install the model again") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path} is damaged: it holds no JSON object; export or install the model again")
+    return card

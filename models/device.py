@@ -1,0 +1,49 @@
+"""Which device to run on, found out without importing torch."""
+
+from __future__ import annotations
+
+import ctypes
+
+from fulgor.errors import DeviceError
+
+__all__ = ["DEVICES", "choose", "gpu_count"]
+
+DEVICES = ("auto", "cpu", "cuda")
+
+DRIVER = "libcuda.so.1"
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs that the NVIDIA driver offers; 0 where there is no driver."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def choose(device: str) -> str:
+    """Return ``cpu`` or ``cuda`` for what was asked for.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` takes a GPU where the driver offers one.
+
+    Raises
+    ------
+    DeviceError
+        The name is unknown, or ``cuda`` was asked for and the driver offers no GPU.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}; choose one of {', '.join(DEVICES)}")
+    if device == "cpu":
+        return "cpu"
+    if gpu_count():
+        return "cuda"
+    if device == "cuda":
+        raise DeviceError("no CUDA device: the NVIDIA driver is absent or offers no GPU; use --device cpu or auto")
+    return "cpu"

@@ -1,0 +1,107 @@
+"""A gated recurrent unit that forgets with time.
+
+Between two steps the state fades by ``exp(-days / tau)``, with one learned time scale per unit
+(GRU-D, Che et al. 2018, doi:10.1038/s41598-018-24271-9), so an irregular cadence needs no
+interpolation and a step after a long gap starts nearly afresh.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from fulgor.models.layout import SINCE_PREVIOUS
+
+__all__ = ["DecayGRU"]
+
+SHORTEST_DAYS, LONGEST_DAYS = 1.0, 1000.0
+"""Range over which the time scales start, log-uniformly."""
+
+
+class DecayGRU(nn.Module):
+    """The recurrent part: photometry and stamp latents in time order to one state.
+
+    Parameters
+    ----------
+    columns : int
+        Columns of a photometric step.
+    slot : int
+        Length of a stamp latent, which each step may carry beside its photometry.
+    hidden : int
+        Length of the state.
+    """
+
+    def __init__(self, columns: int, slot: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.absent = nn.Parameter(torch.zeros(slot))
+        self.read = nn.Linear(columns + slot, 3 * hidden)
+        self.carry = nn.Linear(hidden, 3 * hidden)
+        self.log_tau = nn.Parameter(torch.linspace(math.log(SHORTEST_DAYS), math.log(LONGEST_DAYS), hidden))
+
+    def slots(self, stamp_latent: Tensor, steps: int) -> Tensor:
+        """Return what each step knows of its stamps: the current ones last, before them "absent".
+
+        Parameters
+        ----------
+        stamp_latent : Tensor
+            (N, slot), of the alert itself.
+        steps : int
+            L, the alert's own step included.
+
+        Returns
+        -------
+        Tensor
+            (N, L, slot).
+        """
+        earlier = self.absent.expand(stamp_latent.shape[0], steps - 1, -1)
+        return torch.cat([earlier, stamp_latent.unsqueeze(1)], dim=1)
+
+    def step(self, gates: Tensor, new: Tensor, state: Tensor) -> Tensor:
+        """Advance the state by one observation.
+
+        Parameters
+        ----------
+        gates, new : Tensor
+            (N, 2 * hidden) and (N, hidden): the projected input of this step.
+        state : Tensor
+            (N, hidden): what remains of the state of the previous step.
+        """
+        carried_gates, carried_new = torch.split(self.carry(state), [2 * self.hidden, self.hidden], dim=1)
+        update, reset = torch.sigmoid(gates + carried_gates).chunk(2, dim=1)
+        proposal = torch.tanh(new + reset * carried_new)
+        return proposal + update * (state - proposal)
+
+    def remaining(self, sequence: Tensor, mask: Tensor) -> Tensor:
+        """Return what each step finds of the state before it, (N, L, hidden): nothing after padding."""
+        days = (torch.exp(sequence[:, :, SINCE_PREVIOUS]) - 1.0).clamp(min=0.0)
+        fade = torch.exp(-days.unsqueeze(2) * torch.exp(-self.log_tau))
+        before = torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], dim=1)
+        return fade * before.unsqueeze(2)
+
+    def forward(self, sequence: Tensor, mask: Tensor, slots: Tensor) -> Tensor:
+        """Run over a padded sequence.
+
+        Parameters
+        ----------
+        sequence : Tensor
+            (N, L, columns), in time order, padded at the front.
+        mask : Tensor
+            (N, L): 1 for a step, 0 for padding; the last step is one.
+        slots : Tensor
+            (N, L, slot).
+
+        Returns
+        -------
+        Tensor
+            (N, hidden): the state after the last step.
+        """
+        read = self.read(torch.cat([sequence, slots], dim=2)).transpose(0, 1)
+        gates, new = torch.split(read, [2 * self.hidden, self.hidden], dim=2)
+        left = self.remaining(sequence, mask).transpose(0, 1)
+        state = torch.zeros_like(new[0])
+        for number in range(int(sequence.shape[1])):
+            state = self.step(gates[number], new[number], left[number] * state)
+        return state

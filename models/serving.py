@@ -1,0 +1,240 @@
+"""A model ready to run: ONNX Runtime on the CPU, torch on CUDA, behind one interface.
+
+Nothing here imports torch until a GPU is in use, so a CPU consumer starts faster and is some 300 MB
+smaller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+from fulgor.errors import DeviceError, ModelError
+from fulgor.models.card import ONNX, read_card, verify
+from fulgor.models.device import choose
+from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, STAMP_SIZE
+from fulgor.models.reference import Reference
+
+__all__ = ["SHIPPED", "Backend", "LoadedModel", "load"]
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Folder of the models that come with the package, one per stream."""
+
+CHUNK = 64
+"""Alerts per run on the CPU: what lies between two layers then stays in the processor's cache."""
+
+UNREADABLE = (
+    runtime.Fail,
+    runtime.InvalidArgument,
+    runtime.InvalidGraph,
+    runtime.InvalidProtobuf,
+    runtime.NoSuchFile,
+    runtime.NotImplemented,
+    runtime.RuntimeException,
+)
+"""What ONNX Runtime raises for a file that it cannot load; the errors have no base of their own."""
+
+Arrays = Mapping[str, NDArray[np.generic]]
+Floats = NDArray[np.float32]
+
+log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """What runs the graph: model input to the values of :data:`fulgor.models.layout.OUTPUTS`."""
+
+    def __call__(self, inputs: list[Floats]) -> list[Floats]:
+        """Run a batch of any size; inputs in the order of :data:`fulgor.models.layout.INPUTS`."""
+        ...
+
+
+class OnnxBackend:
+    """ONNX Runtime on the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        The graph.
+    threads : int
+        Threads inside one operation.
+
+    Raises
+    ------
+    ModelError
+        ONNX Runtime cannot read the file, or it is another model's graph.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Idle threads that spin would take the core from decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except UNREADABLE as error:
+            raise ModelError(f"{path} cannot be loaded ({error}); export or install the model again") from error
+        names = tuple(entry.name for entry in self._session.get_inputs())
+        if names != INPUTS:
+            raise ModelError(f"{path} takes {', '.join(names)} instead of {', '.join(INPUTS)}; export the model again")
+
+    def __call__(self, inputs: list[Floats]) -> list[Floats]:
+        """Run in chunks."""
+        count = len(inputs[0])
+        if not count:  # ONNX Runtime refuses an empty batch
+            return [part[:0] for part in self([np.zeros((1, *part.shape[1:]), np.float32) for part in inputs])]
+        runs = [
+            self._session.run(OUTPUTS, {name: part[at : at + CHUNK] for name, part in zip(INPUTS, inputs, strict=True)})
+            for at in range(0, count, CHUNK)
+        ]
+        return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+class LoadedModel:
+    """A model that predicts; see :class:`fulgor.consumer.stream.Predictor`.
+
+    Parameters
+    ----------
+    card : dict
+        The model's card.
+    backend : Backend
+        What runs it.
+    device : str
+        ``cpu`` or ``cuda``.
+
+    Attributes
+    ----------
+    card : dict
+        Everything known about the model.
+    classes, scores : tuple of str
+        Names along the last axis of ``probabilities`` and ``scores``.
+    reference_id : str
+        Id of the reference behind ``anomaly``.
+    """
+
+    def __init__(self, card: dict[str, Any], backend: Backend, device: str) -> None:
+        self.card = card
+        self.device = device
+        self.classes: tuple[str, ...] = tuple(card["classes"])
+        self.scores: tuple[str, ...] = tuple(card["scores"])
+        self._backend = backend
+        self._reference = Reference.from_card(card["reference"])
+        self.reference_id = self._reference.id
+        self._shapes = _shapes(card)
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of weights, preprocessing, calibration, recurrence and precision."""
+        return str(self.card["model_hash"])
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """The preparation that the model was trained with."""
+        return str(self.card["preprocessing_hash"])
+
+    def predict(self, arrays: Arrays) -> dict[str, Floats]:
+        """Run a micro-batch of any size.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            Model input, each with a leading batch axis N.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``latent`` and ``stamp_latent`` (N, latent), ``probabilities`` (N, classes), ``scores``
+            (N, scores) and ``anomaly`` (N,) in [0, 1]; float32, NaN where a value cannot be had.
+
+        Raises
+        ------
+        ModelError
+            An array is missing or of another shape than the model's.
+        """
+        outputs = dict(zip(OUTPUTS, self._backend(self._checked(arrays)), strict=True))
+        return {**outputs, "anomaly": self._reference.anomaly(outputs["scores"])}
+
+    def _checked(self, arrays: Arrays) -> list[Floats]:
+        checked: list[Floats] = []
+        for name, shape in self._shapes.items():
+            if name not in arrays:
+                raise ModelError(f"the model input lacks {name!r}; was it prepared for another stream?")
+            array = np.ascontiguousarray(arrays[name], dtype=np.float32)
+            if array.shape[1:] != shape or (checked and len(array) != len(checked[0])):
+                raise ModelError(
+                    f"model input {name!r} has shape {array.shape}, expected (N, {', '.join(map(str, shape))}) "
+                    "with the same N throughout; was it prepared for another model?"
+                )
+            checked.append(array)
+        return checked
+
+
+def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> LoadedModel:
+    """Load a model, check its files, and run it once.
+
+    Parameters
+    ----------
+    directory : Path or str
+        The model's folder.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    threads : int
+        Threads inside one operation on the CPU.
+
+    Raises
+    ------
+    DeviceError
+        ``cuda`` was asked for and cannot be had.
+    ModelError
+        A file is missing, damaged or of another model, or its first inference fails.
+    """
+    directory = Path(directory)
+    chosen = choose(device)
+    card = read_card(directory)
+    verify(directory, card)
+    if chosen == "cuda":
+        try:
+            return _proven(LoadedModel(card, _cuda(directory, card), "cuda"))
+        except DeviceError as error:
+            if device == "cuda":
+                raise
+            log.warning("a GPU is present but cannot be used, running on the CPU: %s", error)
+    return _proven(LoadedModel(card, OnnxBackend(directory / ONNX, threads), "cpu"))
+
+
+def _cuda(directory: Path, card: dict[str, Any]) -> Backend:
+    from fulgor.models.cuda import TorchBackend  # torch is loaded only where a GPU is in use
+
+    return TorchBackend(directory, card, "cuda")
+
+
+def _shapes(card: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each input without its batch axis."""
+    try:
+        steps, features = int(card["architecture"]["steps"]), int(card["architecture"]["features"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"the card's architecture cannot be read ({error!r}); export the model again") from error
+    stamp = (3, STAMP_SIZE, STAMP_SIZE)
+    shapes = (stamp, stamp, (steps, COLUMNS), (steps,), (features,))
+    return dict(zip(INPUTS, shapes, strict=True))
+
+
+def _proven(model: LoadedModel) -> LoadedModel:
+    """Run one blank alert, so that a model that cannot run fails at the start."""
+    blank = {name: np.zeros((1, *shape), dtype=np.float32) for name, shape in model._shapes.items()}
+    blank["masks"] += 1.0
+    blank["sequence_mask"][:, -1] = 1.0
+    result = model.predict(blank)
+    if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(model.classes))):
+        raise ModelError(
+            f"model {model.model_hash} gives no finite latent for a blank alert; train or install it again"
+        )
+    return model

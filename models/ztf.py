@@ -1,0 +1,159 @@
+"""The ZTF network: encoder, recurrence, decoders, classifier and scores in one graph."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fulgor.errors import ModelError
+from fulgor.models.decoders import SequenceDecoder, StampDecoder
+from fulgor.models.encoder import StampEncoder
+from fulgor.models.layout import CLASSES, COLUMNS
+from fulgor.models.recurrent import DecayGRU
+from fulgor.models.scores import ClassDistance, defined
+from fulgor.models.symmetry import expand
+
+__all__ = ["Architecture", "Latents", "Outputs", "ZtfNetwork"]
+
+FEATURE_CODE = 32
+"""Length of the metadata's embedding."""
+
+FEATURE_RANGE = 5.0
+"""Standardised features are clipped to this: one absurd value must not drown the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Everything that fixes the shape of the weights.
+
+    Parameters
+    ----------
+    features : int
+        Number of metadata features.
+    size : int
+        Stamp size inside the network: 63, 31 or 21 px.
+    width : int
+        Fields of the first group convolution.
+    latent : int
+        Length of both latents.
+    hidden : int
+        Length of the recurrent state.
+    steps : int
+        Steps of the sequence, the alert's own included.
+    classes : tuple of str
+        Names of the classes.
+    """
+
+    features: int
+    size: int = 63
+    width: int = 4
+    latent: int = 64
+    hidden: int = 64
+    steps: int = 32
+    classes: tuple[str, ...] = CLASSES
+
+    @classmethod
+    def from_card(cls, fields: dict[str, Any]) -> Architecture:
+        """Return the architecture that a card describes.
+
+        Raises
+        ------
+        ModelError
+            A field is missing, unknown or of the wrong kind.
+        """
+        try:
+            return cls(**{**fields, "classes": tuple(fields["classes"])})
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"the card's architecture cannot be read ({error}); export the model again") from error
+
+    def to_card(self) -> dict[str, Any]:
+        """Return the same as JSON values."""
+        return {**asdict(self), "classes": list(self.classes)}
+
+
+class Latents(NamedTuple):
+    """Both latents of a batch: ``stamp`` (N, latent) and ``object`` (N, latent)."""
+
+    stamp: Tensor
+    object: Tensor
+
+
+class Outputs(NamedTuple):
+    """What the served graph returns, float32; see :data:`fulgor.models.layout.OUTPUTS`."""
+
+    latent: Tensor
+    stamp_latent: Tensor
+    probabilities: Tensor
+    scores: Tensor
+
+
+class ZtfNetwork(nn.Module):
+    """Convolutional, recurrent autoencoder and classifier, invariant under D4 of the stamps.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Sizes.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    temperature: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = self.architecture = architecture
+        self.encoder = StampEncoder(a.size, a.width, a.latent)
+        self.recurrence = DecayGRU(COLUMNS, a.latent, a.hidden)
+        self.metadata = nn.Sequential(nn.Linear(a.features, FEATURE_CODE), nn.SiLU())
+        self.join = nn.Linear(a.hidden + FEATURE_CODE, a.latent)
+        self.classifier = nn.Linear(a.latent, len(a.classes))
+        self.stamp_decoder = StampDecoder(a.latent, a.size)
+        self.sequence_decoder = SequenceDecoder(a.latent)
+        self.distance = ClassDistance(a.latent, len(a.classes))
+        self.register_buffer("feature_mean", torch.zeros(a.features))
+        self.register_buffer("feature_std", torch.ones(a.features))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """Return features (N, F) in units of their training spread, clipped."""
+        scaled = (features - self.feature_mean) / self.feature_std
+        return scaled.clamp(-FEATURE_RANGE, FEATURE_RANGE)
+
+    def encode(
+        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor
+    ) -> Latents:
+        """Return both latents of a batch; arguments as in :data:`fulgor.models.layout.INPUTS`."""
+        stamp = self.encoder(stamps, masks)
+        slots = self.recurrence.slots(stamp, int(sequence.shape[1]))
+        state = self.recurrence(sequence, sequence_mask, slots)
+        code = self.metadata(self.standardised(features))
+        return Latents(stamp, self.join(torch.cat([state, code], dim=1)))
+
+    def scores(
+        self, latents: Latents, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor
+    ) -> Tensor:
+        """Return the anomaly scores (N, 3), NaN where one cannot be computed."""
+        errors, pixels = self.stamp_decoder.errors(latents.stamp, stamps, masks)
+        chi_square, points = self.sequence_decoder.chi_square(latents.object, sequence, sequence_mask)
+        reconstruction = defined(errors.amin(1), pixels)
+        return torch.stack([reconstruction, defined(chi_square, points), self.distance(latents.object)], dim=1)
+
+    def forward(
+        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor
+    ) -> Outputs:
+        """Return latents, calibrated probabilities and scores of a batch."""
+        latents = self.encode(stamps, masks, sequence, sequence_mask, features)
+        probabilities = torch.softmax(self.classifier(latents.object) / self.temperature, dim=1)
+        scores = self.scores(latents, stamps, masks, sequence, sequence_mask)
+        return Outputs(latents.object, latents.stamp, probabilities, scores)
+
+    def expanded(self) -> ZtfNetwork:
+        """Return a copy for inference whose group convolutions are plain convolutions."""
+        copy = ZtfNetwork(self.architecture)
+        copy.load_state_dict(self.state_dict())
+        expand(copy)
+        return copy.eval().requires_grad_(False)

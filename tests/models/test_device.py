@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from fulgor.errors import DeviceError
+from fulgor.models import device
+
+
+def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "DRIVER", "libnone.so.1")
+    assert device.gpu_count() == 0
+    assert device.choose("auto") == "cpu"
+    start = time.perf_counter()
+    with pytest.raises(DeviceError, match="use --device cpu or auto"):
+        device.choose("cuda")
+    assert time.perf_counter() - start < 0.1
+
+
+@pytest.mark.parametrize(("asked", "gpus", "chosen"), [("auto", 1, "cuda"), ("cuda", 2, "cuda"), ("cpu", 1, "cpu")])
+def test_a_gpu_is_taken_when_wanted(asked: str, gpus: int, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "gpu_count", lambda: gpus)
+    assert device.choose(asked) == chosen
+
+
+def test_unknown_device_is_refused() -> None:
+    with pytest.raises(DeviceError, match="unknown device 'tpu'; choose one of auto, cpu, cuda"):
+        device.choose("tpu")
+
+
+def test_a_driver_that_fails_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def cuInit(self, flags: int) -> int:  # the driver's own name
+            return 100
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Broken())
+    assert device.gpu_count() == 0
