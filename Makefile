@@ -18,8 +18,9 @@ help: ## Say what can be made
 setup: $(STAMP) ## Make the virtual environment and install everything into it
 
 # The stamp is written last: an interrupted installation is taken up again.
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt $(BIN)/python
 	@echo "installing into $(VENV) (the first time takes a few minutes)"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	$(BIN)/python -m pip install --quiet -e '.[$(EXTRAS)]' -c constraints.txt
 	@touch $@
 
