@@ -78,6 +78,11 @@ class Assignments:
             held.append(Assignment(partition, claimed.feed_id, claimed.epoch, claimed.segment, offset))
         return held, starts
 
+    def others_work(self, ask: Ask) -> bool:
+        """Tell whether a partition is in the hands of another member, or of a dead one that the group still counts."""
+        partitions = self._source.partitions()
+        return ask(lambda: self._committer.unreleased(self._group, self._source.cluster, partitions)) > 0
+
     def add(self, assignments: Iterable[Assignment]) -> None:
         """Hold these."""
         for assignment in assignments:

@@ -9,7 +9,7 @@ the same lock, or the feed is not ours any more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -23,7 +23,7 @@ from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Cut, Pending
 from fulgor.errors import DatabaseError
 from fulgor.storage.database import Connection, connect, location, transient, translated
-from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment, release
+from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment, release, unreleased
 from fulgor.storage.rows import Batch, Hole, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
 from fulgor.storage.writer import FencedError, Writer
@@ -100,6 +100,10 @@ class Committer:
                 open_segment(connection, claimed, first_offset, reason=reason)
 
         self._patiently(work)
+
+    def unreleased(self, group: str, cluster: str, partitions: Mapping[str, int]) -> int:
+        """Return how many of these topics' partitions are still in the hands of a member, or of a dead one."""
+        return self._patiently(lambda connection: unreleased(connection, group, cluster, partitions))
 
     def release(self, assignments: Sequence[Assignment]) -> None:
         """Note that these feeds were left in good order."""

@@ -62,7 +62,9 @@ def kafka_source(settings: Settings, topic: str, group: str) -> KafkaSource:
     cluster.require_topic(topic)
     protocol = cluster.group_protocol(settings.group_protocol)
     log.info("broker %s, topic %s, group %s, protocol %s", settings.bootstrap, topic, group, protocol)
-    return KafkaSource(cluster, topic, group, protocol=protocol)
+    if protocol == "consumer":
+        cluster.set_session_timeout(group, settings.session_timeout_ms)
+    return KafkaSource(cluster, topic, group, protocol=protocol, session_timeout_ms=settings.session_timeout_ms)
 
 
 def check_model(stream: Stream, predictor: Predictor) -> None:

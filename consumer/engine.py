@@ -81,7 +81,7 @@ class Engine:
         self._background = Background(pipeline, committer, self._done.append)
         self._fenced: dict[Partition, float] = {}
         self._at_end: set[Partition] = set()
-        self._idle_since: float | None = None
+        self._idle_since = monotonic()
         self._was_assigned = False
 
     def run(self, *, until_end: bool = False) -> None:
@@ -243,11 +243,16 @@ class Engine:
     def _everything_read(self) -> bool:
         partitions = self._held.partitions()
         if not partitions:
-            # A member of a group with more members than partitions is given none.
-            self._idle_since = self._idle_since or monotonic()
-            return self._was_assigned and monotonic() - self._idle_since > _IDLE_S
-        self._idle_since = None
+            return self._was_assigned and self._nobody_works()
+        self._idle_since = monotonic()
         return self._at_end.issuperset(partitions) and not self._fenced
+
+    def _nobody_works(self) -> bool:
+        """Tell, for a member without partitions, whether the group is done: asked now and then, not in every round."""
+        if monotonic() - self._idle_since < _IDLE_S:
+            return False
+        self._idle_since = monotonic()
+        return not self._held.others_work(self._ask)
 
     def _leave(self) -> None:
         """Commit what was read and release the feeds, before the group is left."""

@@ -32,7 +32,7 @@ _CLIENT = {
     "check.crcs": True,
     "topic.metadata.refresh.interval.ms": 5000,
 }
-_CLASSIC = {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
+_CLASSIC = {"partition.assignment.strategy": "cooperative-sticky"}
 # librdkafka refuses these under KIP-848: the broker decides.
 _CLASSIC_ONLY = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type")
 
@@ -50,6 +50,8 @@ class KafkaSource:
         Consumer group.
     protocol : {'consumer', 'classic'}
         Group protocol.
+    session_timeout_ms : int
+        Silence after which the partitions are given away; under KIP-848 the broker decides it.
 
     Raises
     ------
@@ -57,14 +59,15 @@ class KafkaSource:
         A librdkafka setting is unknown, or not allowed under the protocol.
     """
 
-    def __init__(self, cluster: Cluster, topic: str, group: str, *, protocol: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str, group: str, *, protocol: str, session_timeout_ms: int) -> None:
         self._cluster = cluster
         self._topic = topic
-        self._consumer = Consumer(self._config(cluster.config, group, protocol))
+        own = {**_CLASSIC, "session.timeout.ms": session_timeout_ms} if protocol == "classic" else {}
+        self._consumer = Consumer(self._config(own, cluster.config, group, protocol))
         self._listener: Listener | None = None
 
-    def _config(self, passed: Mapping[str, Any], group: str, protocol: str) -> dict[str, Any]:
-        config: dict[str, Any] = {**_CLIENT, **(_CLASSIC if protocol == "classic" else {}), **passed}
+    def _config(self, own: Mapping[str, Any], passed: Mapping[str, Any], group: str, protocol: str) -> dict[str, Any]:
+        config: dict[str, Any] = {**_CLIENT, **own, **passed}
         if protocol == "consumer":
             for name in _CLASSIC_ONLY:
                 if name in passed:

@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from fulgor.errors import BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
@@ -117,6 +117,23 @@ class Cluster:
             log.info("the broker does not say which group protocols it has (%s)", error)
             return False
         return found is not None and "consumer" in str(found.value)
+
+    def set_session_timeout(self, group: str, timeout_ms: int) -> None:
+        """Set how soon a silent member of a KIP-848 group is replaced; there it is the broker's setting.
+
+        The broker's default is 45 s, and it may refuse less: then its own value stands, with a log line.
+        """
+        wanted = {
+            "consumer.session.timeout.ms": timeout_ms,
+            "consumer.heartbeat.interval.ms": max(timeout_ms // 3, 300),
+        }
+        for name, value in wanted.items():
+            entry = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
+            resource = ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=[entry])
+            try:
+                self._admin.incremental_alter_configs([resource])[resource].result(_CONFIG_TIMEOUT_S)
+            except (KafkaException, TimeoutError) as error:
+                log.info("group %s: the broker keeps its own %s (%s)", group, name, error)
 
     def explain(self, error: KafkaError) -> str:
         """Return a broker error with the cause that librdkafka gives only to its error callback."""

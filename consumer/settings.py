@@ -47,6 +47,9 @@ class Settings(BaseModel):
     group_protocol: Literal["auto", "consumer", "classic"] = Field(
         "auto", description="consumer is KIP-848; auto takes it where the broker has it"
     )
+    session_timeout_ms: int = Field(
+        10_000, ge=1000, le=3_600_000, description="silence after which the broker gives a consumer's partitions away"
+    )
     batch_size: int = Field(256, ge=1, le=8192, description="items in a full micro-batch")
     deadline_ms: int = Field(50, ge=1, le=60_000, description="longest time that a message waits for its batch to fill")
     inbox_mb: int = Field(

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from fulgor.storage.database import Connection
 
-__all__ = ["Claim", "FeedKey", "claim", "first_start", "open_segment", "release"]
+__all__ = ["Claim", "FeedKey", "claim", "first_start", "open_segment", "release", "unreleased"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -146,6 +146,16 @@ def first_start(
     assert row is not None  # noqa: S101 - it was inserted above, by us or before us
     found, known = row
     return str(found), {str(topic): _int(count) for topic, count in cast("dict[str, int]", known).items()}
+
+
+def unreleased(connection: Connection, group: str, cluster: str, partitions: Mapping[str, int]) -> int:
+    """Return how many of these topics' partitions nobody of the group has finished and left in good order."""
+    row = connection.execute(
+        "SELECT count(*) FROM fulgor.feed WHERE group_name = %s AND cluster = %s AND topic = ANY(%s)"
+        " AND released_at IS NOT NULL AND next_offset IS NOT NULL",
+        [group, cluster, list(partitions)],
+    ).fetchone()
+    return sum(partitions.values()) - (_int(row[0]) if row else 0)
 
 
 def release(connection: Connection, feed_id: int, epoch: int) -> None:

@@ -73,3 +73,30 @@ def _described(found: PostgresStatus) -> dict[str, str | int | bool | None]:
         "data": str(found.data) if found.data else None,
         "log": str(found.log) if found.log else None,
     }
+
+
+@app.command()
+def migrate(
+    database: str = typer.Option(None, help="Postgres URL, without a password; by default the embedded one."),
+    partition_by: str = typer.Option(
+        "day", help="Width of the partitions of streams new to this database: day or month."
+    ),
+    as_json: bool = JSON,
+) -> None:
+    """Create the tables, or bring them to this program's version; safe to run again."""
+    from fulgor.cli.services import given_database
+    from fulgor.errors import SettingsError
+    from fulgor.storage.database import connect, translated
+    from fulgor.storage.migrate import migrate as apply
+    from fulgor.streams.registry import instrument_names, stream_table
+
+    if partition_by not in ("day", "month"):
+        raise SettingsError(f"--partition-by {partition_by!r}: give day or month")
+    address = given_database(database)
+    tables = [stream_table(name) for name in instrument_names()]
+    with translated(address), connect(address, application="fulgor migrate", vectors=False) as connection:
+        applied = apply(connection, tables, partition_by=partition_by)
+    if as_json:
+        typer.echo(json.dumps({"applied": applied}))
+    else:
+        typer.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do: the tables are up to date")
