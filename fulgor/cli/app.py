@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db, replay
+from fulgor.cli import db, replay, simulate
 from fulgor.cli.consume import consume
 
 __all__ = ["app"]
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.add_typer(db.app, name="db")
 app.add_typer(replay.app, name="replay")
+app.add_typer(simulate.app, name="simulate")
 app.command()(consume)
 
 

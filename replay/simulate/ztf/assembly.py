@@ -128,7 +128,7 @@ def _candidate(
         **target.catalogue,
         **target.templates[fid - 1],
         **counts,
-        **_calibration(rng, sky_object, row),
+        **_calibration(rng, sky_object, visit, row),
         **_solar_system(rng, sky_object),
         **_scores(rng, sky_object, found),
         "tooflag": 0,
@@ -143,8 +143,8 @@ def _candidate(
     }
 
 
-def _calibration(rng: np.random.Generator, sky_object: SkyObject, row: dict[str, Any]) -> dict[str, Any]:
-    colour = float(np.clip(rng.normal(0.64, 0.09), 0.4, 1.7))
+def _calibration(rng: np.random.Generator, sky_object: SkyObject, visit: int, row: dict[str, Any]) -> dict[str, Any]:
+    colour = float(sky_object.visits.calibration[visit, 4])
     return {
         "nmatches": int(np.clip(70.0 * sky_object.scene.density**0.75 * rng.lognormal(0.0, 0.25), 50, 2200)),
         "zpclrcov": -float(rng.lognormal(np.log(2e-5), 1.2)),
@@ -194,11 +194,12 @@ def _history(rng: np.random.Generator, target: Target, visit: int) -> dict[str, 
 def _previous_row(rng: np.random.Generator, target: Target, visit: int) -> dict[str, Any]:
     """Return a row of the history: as its own alert told it, or measured without rendering."""
     sky_object = target.object
-    if not sky_object.detected[visit]:
-        return exposure_row(sky_object, visit)
     row = sky_object.rows.get(visit)
     if row is None:
-        row = detection_row(rng, sky_object, visit, int(rng.integers(60)), None, target.references, None)
+        if sky_object.detected[visit]:
+            row = detection_row(rng, sky_object, visit, int(rng.integers(60)), None, target.references, None)
+        else:
+            row = exposure_row(sky_object, visit)
         sky_object.rows[visit] = row
     # The history does not repeat what the solar-system catalogue said.
     return {**row, "ssdistnr": None, "ssmagnr": None, "ssnamenr": None}

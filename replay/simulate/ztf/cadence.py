@@ -79,6 +79,8 @@ class Visits:
         Magnitude of one count.
     limit : ndarray
         Five-sigma limiting magnitude as ZTF states it.
+    calibration : ndarray (n, 5)
+        magzpsciunc, magzpscirms, clrcoeff, clrcounc and clrmed.
     """
 
     jd: Array
@@ -88,6 +90,7 @@ class Visits:
     noise: Array
     zero_point: Array
     limit: Array
+    calibration: Array
 
     def __len__(self) -> int:
         return len(self.jd)
@@ -142,4 +145,16 @@ def _conditions(rng: np.random.Generator, nights: Nights, jd: Array, night: NDAr
     noise = np.sqrt(17.0 + sky / 13.0) * rng.lognormal(0.02, 0.06, count) * excess
     zero_point = np.where(fid == 1, 26.29, 26.27) + rng.normal(-0.03, 0.07, count) - loss
     limit = limiting_magnitude(zero_point, noise, fwhm) + rng.normal(0.0, 0.12, count)
-    return Visits(jd, fid.astype(np.int64), fwhm, sky, noise, zero_point, limit)
+    return Visits(jd, fid.astype(np.int64), fwhm, sky, noise, zero_point, limit, _calibration(rng, fid))
+
+
+def _calibration(rng: np.random.Generator, fid: NDArray[np.int64]) -> Array:
+    count = len(fid)
+    columns = (
+        rng.lognormal(np.log(1.4e-5), 1.3, count),
+        rng.lognormal(np.log(0.042), 0.35, count),
+        np.where(fid == 1, rng.normal(-0.06, 0.03, count), rng.normal(0.1, 0.02, count)),
+        rng.lognormal(np.log(2.4e-5), 1.2, count),
+        rng.normal(0.64, 0.09, count).clip(0.4, 1.7),
+    )
+    return np.stack(columns, axis=1)

@@ -21,15 +21,14 @@ _OFF_CENTRE = 0.5  # ZTF counts pixel centres from 1: a channel ends half a pixe
 
 
 def calibration(sky_object: SkyObject, visit: int) -> dict[str, float]:
-    """Return the photometric calibration of a visit: the same whoever asks."""
-    rng = np.random.default_rng([*sky_object.key, 31, visit])
-    fid = int(sky_object.visits.fid[visit])
+    """Return the photometric calibration of a visit."""
+    scatter, residual, colour, colour_error, _ = sky_object.visits.calibration[visit].tolist()
     return {
         "magzpsci": float(sky_object.visits.zero_point[visit]),
-        "magzpsciunc": float(rng.lognormal(np.log(1.4e-5), 1.3)),
-        "magzpscirms": float(rng.lognormal(np.log(0.042), 0.35)),
-        "clrcoeff": float(rng.normal(-0.06, 0.03) if fid == 1 else rng.normal(0.1, 0.02)),
-        "clrcounc": float(rng.lognormal(np.log(2.4e-5), 1.2)),
+        "magzpsciunc": scatter,
+        "magzpscirms": residual,
+        "clrcoeff": colour,
+        "clrcounc": colour_error,
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from isal import igzip
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ def _card(text: str) -> str:
     return text.ljust(_CARD)
 
 
+@cache
 def _header(rows: int, columns: int) -> bytes:
     # ZTF writes T two columns after the equals sign: not fixed format, yet what its packets hold.
     cards = [

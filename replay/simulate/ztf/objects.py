@@ -64,7 +64,7 @@ class SkyObject:
     predicted : bool
         Whether a moving object is in the catalogue of known ones.
     rows : dict
-        Photometry of visits that were rendered, so that later histories repeat it.
+        Rows of visits that some alert told of already: later histories repeat them.
     """
 
     key: tuple[int, ...]
@@ -126,15 +126,23 @@ def _build(
     scene: Scene,
     curve: Curve,
     longest: float,
+    recurrent: float = 0.0,
     **other: Any,
 ) -> SkyObject:
-    """Decide what is detected and which run of detections sends alerts."""
+    """Decide what is detected and which run of detections sends alerts.
+
+    ``longest`` is the mean length of a run, ``recurrent`` scales how often it was found in past seasons.
+    """
     detected = _detections(rng, visits, curve)
     candidates = np.flatnonzero(detected & (visits.jd >= begin))
     run = 1 + int(rng.geometric(1.0 / longest)) if longest > 1 else 1
     width = np.clip(rng.lognormal(np.log(2.2), 0.08, 2), 1.75, 4.0)
     depth = np.array([0.95, 1.62]) * rng.lognormal(0.0, 0.22, 2)
-    known = {"past_detections": 0, "past_visits": int(rng.lognormal(np.log(420.0), 1.5)) + 10, "first_seen": 0.0}
+    covered = int(rng.lognormal(np.log(560.0), 1.25)) + 10
+    known = {"past_detections": 0, "past_visits": covered, "first_seen": 0.0}
+    if recurrent > 0:
+        known["past_detections"] = int(covered * rng.beta(0.7, 2.2) * recurrent)
+        known["first_seen"] = begin - float(rng.uniform(60.0, 1800.0))
     return SkyObject(
         key=key,
         label=label,
@@ -160,7 +168,7 @@ def _detections(rng: np.random.Generator, visits: Visits, curve: Curve) -> NDArr
 
 def _supernova(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
     place = draw_place(rng, avoid_plane=12.0, low_plane=0.0)
-    peak = float(np.clip(19.6 - rng.exponential(0.8), 14.5, None))
+    peak = float(np.clip(19.35 - rng.exponential(0.8), 14.5, None))
     curve = supernova(rng, visits.jd, visits.fid, begin - rng.uniform(0.0, 60.0), peak)
     scene = draw_scene(rng, place.latitude)
     if rng.random() > 0.06:  # the rest have no host that shows
@@ -181,7 +189,16 @@ def _variable(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, be
     g, r = (-2.5 * np.log10(value) for value in curve.template)
     scene = draw_scene(rng, place.latitude).with_star((float(g), float(r)))
     return _build(
-        rng, key, "VS", visits, begin, place=place, scene=scene, curve=curve, longest=4.0, **_long_known(rng, begin)
+        rng,
+        key,
+        "VS",
+        visits,
+        begin,
+        place=place,
+        scene=scene,
+        curve=curve,
+        longest=4.0,
+        recurrent=float(rng.random() < 0.85),
     )
 
 
@@ -195,14 +212,17 @@ def _nucleus(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, beg
         host = draw_galaxy(rng, 0.0, 0.0, brightness + float(rng.normal(0.2, 1.0)))
         scene = scene.with_host(replace(host, x=float(rng.normal(0.0, 0.08)), y=float(rng.normal(0.0, 0.08))))
     return _build(
-        rng, key, "AGN", visits, begin, place=place, scene=scene, curve=curve, longest=4.0, **_long_known(rng, begin)
+        rng,
+        key,
+        "AGN",
+        visits,
+        begin,
+        place=place,
+        scene=scene,
+        curve=curve,
+        longest=4.0,
+        recurrent=float(rng.random() < 0.85),
     )
-
-
-def _long_known(rng: np.random.Generator, begin: float) -> dict[str, Any]:
-    covered = int(rng.lognormal(np.log(900.0), 0.9)) + 20
-    found = int(covered * rng.beta(0.8, 2.2))
-    return {"past_visits": covered, "past_detections": found, "first_seen": begin - float(rng.uniform(60.0, 1800.0))}
 
 
 def _moving(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
@@ -239,7 +259,7 @@ def _bogus(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin
     curve = Curve(np.zeros(len(visits)), (0.0, 0.0), artefact)
     drawn = _build(
         rng, key, "bogus", visits, begin,
-        place=place, scene=scene, curve=curve, longest=1.0,
+        place=place, scene=scene, curve=curve, longest=1.0, recurrent=0.05 * float(rng.random() < 0.25),
         artefact=artefact,
         artefact_magnitude=float(np.median(visits.limit) - rng.exponential(1.5) - 0.7) if len(visits) else 99.0,
     )  # fmt: skip

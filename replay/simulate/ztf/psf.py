@@ -137,14 +137,22 @@ def render_galaxy(
     yy = major * sin**2 + minor * cos**2 + blur**2
     xy = (major - minor) * cos * sin
     determinant = xx * yy - xy**2
-    dx, dy = np.arange(size) - x, np.arange(size) - y
+    reach = 5.0 * float(np.sqrt(major.max() + blur**2))
+    columns = np.arange(max(int(x - reach), 0), min(int(x + reach) + 2, size))
+    rows = np.arange(max(int(y - reach), 0), min(int(y + reach) + 2, size))
+    image = np.zeros((size, size))
+    if not len(columns) or not len(rows):
+        return image
+    dx, dy = columns - x, rows - y
     exponent = (
         np.multiply.outer(yy / determinant, dx**2)[:, None, :]
         + np.multiply.outer(xx / determinant, dy**2)[:, :, None]
         - 2.0 * (xy / determinant)[:, None, None] * np.multiply.outer(dy, dx)
     )
     heights = flux * weights / (2.0 * np.pi * np.sqrt(determinant))
-    return np.asarray(np.tensordot(heights, np.exp(-0.5 * exponent), axes=1))
+    light = heights @ np.exp(-0.5 * exponent).reshape(len(heights), -1)
+    image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = light.reshape(len(rows), len(columns))
+    return image
 
 
 def trail(x: float, y: float, length: float, angle: float) -> tuple[Image, Image]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ __all__ = ["LABELS", "MAX_CONTAINER_BYTES", "Summary", "encode", "write_archive"
 LABELS = "labels.csv"
 MAX_CONTAINER_BYTES = 2_400_000  # the largest real files are as big; a container is one message
 _COLUMNS = ("candid", "objectId", "jd", "label", "file", "rec")
+_MARKER_BYTES = 16
+_FRAME_BYTES = 2 * _MARKER_BYTES + 20  # two markers, a count and a length: at most so much beside header and body
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,78 +52,101 @@ def encode(records: Iterable[dict[str, Any]]) -> bytes:
     records : iterable of dict
         ZTF 4.02 records. The same records give the same bytes: the sync marker is their hash.
     """
-    records = list(records)
-    body = io.BytesIO()
-    for record in records:
-        fastavro.schemaless_writer(body, parsed_schema(), record)
-    marker = hashlib.blake2b(body.getvalue(), digest_size=16).digest()
-    out = io.BytesIO()
-    # One block per container: an interval that no container reaches.
-    fastavro.writer(out, parsed_schema(), records, codec="null", sync_interval=1 << 40, sync_marker=marker)
-    return out.getvalue()
+    return _container([_body(record) for record in records])
 
 
 def write_archive(alerts: Iterable[SimulatedAlert], out: Path, *, max_bytes: int = MAX_CONTAINER_BYTES) -> Summary:
-    """Write alerts to containers of bounded size, and ``labels.csv`` beside them.
+    """Write alerts to containers of bounded size, and a table of labels beside them.
 
     Parameters
     ----------
     alerts : iterable of SimulatedAlert
         In time order.
     out : Path
-        A folder, created if absent; or a file ending in .avro, which then holds every alert.
+        A folder, created if absent, which then holds ``labels.csv`` too; or a file ending in .avro,
+        which then holds every alert, its labels beside it in NAME.labels.csv.
     max_bytes : int
         No container in a folder is larger, unless one record alone is.
 
     Raises
     ------
     SettingsError
-        The place cannot be written or is a folder that holds containers already.
+        The place cannot be written, or holds containers already.
     """
     single = out.suffix == ".avro"
     folder = out.parent if single else out
     labels = out.with_suffix(".labels.csv") if single else folder / LABELS
-    _make_folder(folder, fresh=not single)
-    bound = 1 << 62 if single else max_bytes
+    _make_room(folder, out if single else None)
     count = files = size = 0
     with labels.open("w", newline="") as table:
         rows = csv.writer(table)
         rows.writerow(_COLUMNS)
-        for number, batch in enumerate(_batches(alerts, bound)):
-            path = out if single else folder / f"simulated_ztf_{number:05d}.avro"
-            content = encode([alert.record for alert in batch])
-            path.write_bytes(content)
+        for batch, bodies in _batches(alerts, None if single else max_bytes):
+            path = out if single else folder / f"simulated_ztf_{files:05d}.avro"
+            size += path.write_bytes(_container(bodies))
             for index, alert in enumerate(batch):
-                candid = alert.record["candid"]
-                rows.writerow([candid, alert.object_id, repr(alert.jd), alert.label, path.name, index])
-            count, files, size = count + len(batch), files + 1, size + len(content)
+                rows.writerow([alert.record["candid"], alert.object_id, repr(alert.jd), alert.label, path.name, index])
+            count, files = count + len(batch), files + 1
     return Summary(count, files, size, labels)
 
 
-def _make_folder(folder: Path, *, fresh: bool) -> None:
+def _make_room(folder: Path, file: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"cannot create the folder {folder}: {error.strerror}") from error
-    if fresh and any(folder.glob("*.avro")):
-        raise SettingsError(f"{folder} holds .avro files already: give an empty folder, or remove them first")
+    if file is not None and file.exists():
+        raise SettingsError(f"{file} exists already: name another file, or remove it first")
+    if file is None and any(folder.glob("*.avro")):
+        raise SettingsError(f"{folder} holds .avro files already: name an empty folder, or remove them first")
 
 
-def _batches(alerts: Iterable[SimulatedAlert], max_bytes: int) -> Iterator[list[SimulatedAlert]]:
+def _batches(
+    alerts: Iterable[SimulatedAlert], max_bytes: int | None
+) -> Iterator[tuple[list[SimulatedAlert], list[bytes]]]:
     batch: list[SimulatedAlert] = []
-    empty = size = len(encode([]))
+    bodies: list[bytes] = []
+    empty = size = len(_header()) + _FRAME_BYTES
     for alert in alerts:
-        more = _size(alert.record)
-        if batch and size + more > max_bytes:
-            yield batch
-            batch, size = [], empty
+        body = _body(alert.record)
+        if batch and max_bytes is not None and size + len(body) > max_bytes:
+            yield batch, bodies
+            batch, bodies, size = [], [], empty
         batch.append(alert)
-        size += more
+        bodies.append(body)
+        size += len(body)
     if batch:
-        yield batch
+        yield batch, bodies
 
 
-def _size(record: dict[str, Any]) -> int:
-    body = io.BytesIO()
-    fastavro.schemaless_writer(body, parsed_schema(), record)
-    return body.tell() + 16  # room for the block's count, length and marker
+def _body(record: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, parsed_schema(), record)
+    return out.getvalue()
+
+
+@cache
+def _header() -> bytes:
+    """Return a container's head up to its sync marker; made once, for writing the schema out is slow."""
+    out = io.BytesIO()
+    fastavro.writer(out, parsed_schema(), [], codec="null", sync_marker=bytes(_MARKER_BYTES))
+    return out.getvalue()[:-_MARKER_BYTES]
+
+
+def _container(bodies: Sequence[bytes]) -> bytes:
+    block = b"".join(bodies)
+    marker = hashlib.blake2b(block, digest_size=_MARKER_BYTES).digest()
+    if not bodies:
+        return _header() + marker
+    return b"".join((_header(), marker, _long(len(bodies)), _long(len(block)), block, marker))
+
+
+def _long(value: int) -> bytes:
+    """Return a number that is not negative as Avro's zigzag variable-length long."""
+    left = value << 1
+    out = bytearray()
+    while left > 0x7F:
+        out.append(left & 0x7F | 0x80)
+        left >>= 7
+    out.append(left)
+    return bytes(out)

@@ -1,0 +1,94 @@
+"""``fulgor simulate``: alerts from physics, to files or onto a topic."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fulgor.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fulgor.replay.simulate.ztf import SimulatedAlert
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Simulated messages of an instrument, to files or onto a topic.", no_args_is_help=True)
+
+
+@app.callback()
+def _streams() -> None:
+    """Keep the instrument a word of the command line, however few there are."""
+
+
+@app.command()
+def ztf(
+    count: int = typer.Option(..., "--count", "-n", min=1, help="Number of alerts."),
+    seed: int = typer.Option(..., "--seed", min=0, help="The same seed gives the same bytes."),
+    out: Path | None = typer.Option(None, help="Folder for containers and labels.csv, or one file ending in .avro."),
+    topic: str | None = typer.Option(None, "--topic", "-t", help="Topic to produce to, one alert a message."),
+    bootstrap: str | None = typer.Option(None, help="Kafka bootstrap servers, host:port[,host:port]."),
+    create: int | None = typer.Option(None, metavar="PARTITIONS", help="Create the topic if it does not exist."),
+    rate: float | None = typer.Option(None, help="Messages per second to the topic; flat out by default."),
+    start: float | None = typer.Option(None, help="Julian date of the season's first night."),
+    nights: int | None = typer.Option(None, help="Length of the season."),
+    config: Path | None = typer.Option(None, help="Config file."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object."),
+) -> None:
+    """Simulate ZTF alerts (4.02 records of stars, supernovae, nuclei, asteroids and artefacts) in time order."""
+    from fulgor.replay.simulate.ztf import simulate
+
+    season: dict[str, Any] = {
+        name: value for name, value in (("start", start), ("nights", nights)) if value is not None
+    }
+    alerts = partial(simulate, count, seed, **season)
+    if out is not None and topic is None:
+        done = _write(alerts, out)
+    elif topic is not None and out is None:
+        done = _send(alerts, count, topic, bootstrap=bootstrap, config=config, create=create, rate=rate)
+    else:
+        raise SettingsError("give either --out PATH or --topic TOPIC")
+    typer.echo(json.dumps(done) if as_json else _sentence(done))
+
+
+def _write(alerts: Callable[[], Iterator[SimulatedAlert]], out: Path) -> dict[str, Any]:
+    from fulgor.replay.simulate.ztf import write_archive
+
+    summary = asdict(write_archive(alerts(), out))
+    return summary | {"labels": str(summary["labels"]), "out": str(out)}
+
+
+def _send(
+    alerts: Callable[[], Iterator[SimulatedAlert]],
+    count: int,
+    topic: str,
+    *,
+    bootstrap: str | None,
+    config: Path | None,
+    create: int | None,
+    rate: float | None,
+) -> dict[str, Any]:
+    from fulgor.consumer.kafkaadmin import Cluster
+    from fulgor.consumer.settings import load_settings
+    from fulgor.replay.produce import ProduceOptions, produce
+    from fulgor.replay.simulate.ztf.topic import as_archive
+
+    settings = load_settings({"bootstrap": bootstrap}, config=config)
+    cluster = Cluster(settings.bootstrap, settings.kafka)
+    report = produce(as_archive(alerts, count), topic, cluster, ProduceOptions(rate=rate, create=create))
+    return asdict(report)
+
+
+def _sentence(done: dict[str, Any]) -> str:
+    if "out" in done:
+        size = done["bytes"] / 1e6
+        return (
+            f"{done['alerts']} alerts in {done['files']} containers ({size:.1f} MB) in {done['out']}; {done['labels']}"
+        )
+    return f"{done['delivered']} alerts delivered to topic {done['topic']!r} in {done['seconds']:.1f} s"
