@@ -6,6 +6,7 @@ import typer
 
 from fulgor.cli import db, replay, simulate
 from fulgor.cli.consume import consume
+from fulgor.cli.train import train
 
 __all__ = ["app"]
 
@@ -20,6 +21,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(replay.app, name="replay")
 app.add_typer(simulate.app, name="simulate")
 app.command()(consume)
+app.command()(train)
 
 
 @app.callback(invoke_without_command=True)
