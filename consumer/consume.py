@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from types import FrameType
+from typing import Any
 
 from prometheus_client import start_http_server
 
@@ -137,7 +138,14 @@ def consume(
 def _register(what: Consumption) -> int:
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
-        return register_model(connection, what.predictor.card)
+        return register_model(connection, _entry(what.predictor))
+
+
+def _entry(predictor: Predictor) -> dict[str, Any]:
+    """Return a model's card with the names under which the registry looks for hash and reference."""
+    reference = predictor.card.get("reference")
+    name = reference.get("id") if isinstance(reference, Mapping) else reference
+    return {**predictor.card, "hash": predictor.model_hash, "reference": name}
 
 
 def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Mapping[str, int]]:

@@ -8,7 +8,7 @@ partitions with bounds of their own, ``early`` and ``late``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from psycopg import sql
@@ -59,21 +59,22 @@ class Partitions:
     def ensure(self, times: Iterable[datetime]) -> None:
         """Make the partitions that rows of these times need; call outside of a transaction."""
         wanted = {found for time in times if (found := bounds(time, self.partition_by)) is not None}
-        for first, after in sorted(wanted):
-            if first not in self._known:
-                self._create(first, after)
-                self._known.add(first)
+        missing = sorted((first, after) for first, after in wanted if first not in self._known)
+        if missing:
+            self._create(missing)
+            self._known.update(first for first, _ in missing)
 
     def forget(self) -> None:
         """Look again before the next rows: somebody dropped a partition."""
         self._known.clear()
 
-    def _create(self, first: date, after: date) -> None:
-        # A transaction each: holding the locks of one table while waiting for the other's invites a deadlock.
+    def _create(self, missing: Sequence[tuple[date, date]]) -> None:
+        # A transaction for each table: holding the locks of one while waiting for the other's invites a deadlock.
         for parent in (f"{self._stream}_alert", f"latent_{self._stream}"):
             with self._connection.transaction():
                 self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-                self._attach(parent, first, after)
+                for first, after in missing:
+                    self._attach(parent, first, after)
 
     def _attach(self, parent: str, first: date, after: date) -> None:
         suffix = f"{first:%Y%m%d}" if self.partition_by == "day" else f"{first:%Y%m}"
