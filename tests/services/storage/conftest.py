@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from fulgor.storage.database import Connection, connect
 from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment
@@ -105,12 +110,30 @@ class Toy:
         return self.value(f"SELECT count(*) FROM fulgor.{table}")
 
 
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> Iterator[str]:
+    """Name of a migrated database, made once and copied for each test."""
+    name = f"fulgor_template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with connect(make_conninfo(postgres_url, dbname=name), vectors=False) as connection:
+            migrate(connection, [TABLE])
+        yield name
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
-def migrated(database: str) -> str:
-    """URL of a database with the toy stream's tables."""
-    with connect(database, vectors=False) as connection:
-        migrate(connection, [TABLE])
-    return database
+def migrated(postgres_url: str, template: str) -> Iterator[str]:
+    """URL of a fresh database with the toy stream's tables."""
+    name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
