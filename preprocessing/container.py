@@ -205,7 +205,8 @@ def _check_sync(cursor: _Cursor, expected: bytes, payload: bytes, where: str) ->
     if place >= 0:
         lost = len(payload[-SYNC_BYTES:]) - place
         raise MalformedError(
-            f"damaged: {lost} bytes are missing in {where}: its sync marker comes early", stage="container"
+            f"damaged: {lost} byte{'s' * (lost != 1)} missing in {where}: its sync marker comes early",
+            stage="container",
         )
     what = "damaged" if len(found) == SYNC_BYTES else "truncated"
     raise MalformedError(

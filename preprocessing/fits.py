@@ -114,7 +114,9 @@ def _by_astropy(raw: bytes) -> NDArray[np.float32]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with fits.open(io.BytesIO(raw), ignore_missing_simple=True, memmap=False) as units:
+            with fits.open(
+                io.BytesIO(raw), ignore_missing_simple=True, memmap=False, disable_image_compression=True
+            ) as units:
                 pixels = next((unit.data for unit in units if unit.is_image and unit.data is not None), None)
     except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         raise StampError(f"astropy cannot read the image: {type(error).__name__}: {error}"[:300]) from error

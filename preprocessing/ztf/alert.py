@@ -31,6 +31,7 @@ CANDIDATE_FIELDS = (
     "ndethist", "ncovhist", "jdstarthist", "ssdistnr", "ssmagnr", "ssnamenr",
 )  # fmt: skip
 _HISTORY_FIELDS = ("jd", "fid", "magpsf", "sigmapsf", "diffmaglim", "isdiffpos")
+_TEXTS = ("isdiffpos", "ssnamenr")
 _CUTOUTS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
 PROJECTION: Projection = {
@@ -52,7 +53,7 @@ _SIGNS = {"t": 1, "1": 1, "f": -1, "0": -1, True: 1, False: -1}
 _SHAPE = ("jd", "fid", "ra", "dec", "magpsf")
 _FILTERS = (1, 2, 3)
 _MISSING_NUMBER = -999.0
-_MAX_OBJECT_ID = 32
+_MAX_TEXT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,13 @@ def sign_of(isdiffpos: Any) -> int:
     return _SIGNS.get(isdiffpos, 0) if isinstance(isdiffpos, str | bool) else 0
 
 
-def _known(value: Any) -> Any:
-    """Return None for each spelling of missing, and for numbers that are none."""
+def _known(name: str, value: Any) -> Any:
+    """Return a field of the candidate; None for each spelling of missing and for what cannot be its value."""
+    if name in _TEXTS:
+        return value if isinstance(value, str | bool) and value not in ("null", "") else None
     if isinstance(value, float):
         return value if math.isfinite(value) and value != _MISSING_NUMBER else None
-    return None if value in ("null", "") else value
+    return value if isinstance(value, int) else None
 
 
 def _history(entries: Any) -> NDArray[np.void]:
@@ -146,14 +149,12 @@ def _check_survey(values: Any) -> tuple[str, Mapping[str, Any]]:
     absent = [name for name in ("objectId", "candidate") if values.get(name) is None]
     absent += [f"candidate.{name}" for name in _SHAPE if name not in fields]
     if absent:
-        named = f" (objectId {object_id[:_MAX_OBJECT_ID]!r})" if isinstance(object_id, str) else ""
+        named = f" (objectId {object_id[:_MAX_TEXT]!r})" if isinstance(object_id, str) else ""
         raise NotThisStreamError(f"not a ZTF alert{named}: it has no {', '.join(absent)}")
     if not isinstance(object_id, str) or not object_id.startswith("ZTF"):
-        raise NotThisStreamError(
-            f"not a ZTF alert: objectId {str(object_id)[:_MAX_OBJECT_ID]!r} does not start with 'ZTF'"
-        )
-    if not (object_id.isascii() and object_id.isalnum() and len(object_id) <= _MAX_OBJECT_ID):
-        raise MalformedError(f"objectId {object_id[:_MAX_OBJECT_ID]!r} is no name of an object")
+        raise NotThisStreamError(f"not a ZTF alert: objectId {str(object_id)[:_MAX_TEXT]!r} does not start with 'ZTF'")
+    if not (object_id.isascii() and object_id.isalnum() and len(object_id) <= _MAX_TEXT):
+        raise MalformedError(f"objectId {object_id[:_MAX_TEXT]!r} is no name of an object")
     return object_id, fields
 
 
@@ -195,7 +196,7 @@ def alert_of(record: AvroRecord) -> ZtfAlert:
     """
     values = record.values
     object_id, fields = _check_survey(values)
-    candidate = {name: _known(value) for name, value in fields.items()}
+    candidate = {name: _known(name, value) for name, value in fields.items()}
     fid = _integer(candidate, "fid")
     if fid not in _FILTERS:
         raise MalformedError(f"candidate.fid is {fid}: ZTF's filters are 1, 2 and 3")
@@ -210,7 +211,7 @@ def alert_of(record: AvroRecord) -> ZtfAlert:
         candidate=candidate,
         history=_history(values.get("prv_candidates")),
         cutouts=(_cutout(values.get(_CUTOUTS[0])), _cutout(values.get(_CUTOUTS[1])), _cutout(values.get(_CUTOUTS[2]))),
-        schemavsn=str(values.get("schemavsn") or ""),
+        schemavsn=str(values.get("schemavsn") or "")[:_MAX_TEXT],
         content_hash=record.content_hash,
     )
 

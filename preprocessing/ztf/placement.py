@@ -42,6 +42,14 @@ class Placement:
     part: tuple[slice, slice]
     flags: ZtfFlag
 
+    def framed(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the whole frame with the stamp in its place and NaN where it was cut off."""
+        if self is _WHOLE:
+            return pixels
+        frame = np.full((STAMP_SIZE, STAMP_SIZE), np.nan, np.float32)
+        frame[self.frame] = pixels[self.part]
+        return frame
+
 
 _WHOLE = Placement((slice(0, STAMP_SIZE),) * 2, (slice(0, STAMP_SIZE),) * 2, ZtfFlag(0))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,21 +88,15 @@ def _placed(
     """Put each image into the whole frame; NaN fills what was cut off."""
     placements: dict[tuple[int, ...], Placement] = {}
     frames: list[NDArray[np.float32] | None] = [None] * len(images)
+    xpos, ypos = alert.candidate.get("xpos"), alert.candidate.get("ypos")
     for channel in (DIFFERENCE, SCIENCE, TEMPLATE):  # a guess of the side is taken from the difference
         pixels = images[channel]
         if pixels is None:
             continue
-        if pixels.shape == (STAMP_SIZE, STAMP_SIZE):
-            frames[channel] = pixels
-            placements.setdefault(pixels.shape, placement_of(pixels, None, None))
-            continue
-        if pixels.shape not in placements:
-            place = placement_of(pixels, alert.candidate.get("xpos"), alert.candidate.get("ypos"))
-            placements[pixels.shape] = place
-        place = placements[pixels.shape]
-        frame = np.full((STAMP_SIZE, STAMP_SIZE), np.nan, np.float32)
-        frame[place.frame] = pixels[place.part]
-        frames[channel] = frame
+        place = placements.get(pixels.shape)
+        if place is None:
+            place = placements[pixels.shape] = placement_of(pixels, xpos, ypos)
+        frames[channel] = place.framed(pixels)
         flags |= place.flags
     return frames, flags | ZtfFlag.ODD_SHAPE if len(placements) > 1 else flags
 
@@ -131,7 +126,7 @@ def _asinh_scaled(
     return scaled
 
 
-def _crop(frame: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _crop(frame: NDArray[Any], size: int) -> NDArray[Any]:
     start = (STAMP_SIZE - size) // 2
     return frame if size == STAMP_SIZE else np.ascontiguousarray(frame[start : start + size, start : start + size])
 
@@ -149,19 +144,19 @@ class _Preparation:
         self.masks = np.zeros_like(self.stamps)
 
     def measure(self, channel: int, frame: NDArray[np.float32]) -> None:
-        """Mask a stamp and measure its sky and noise."""
-        pixels = _crop(frame, self.recipe.size)
-        valid = _valid(pixels, self.recipe.max_pixel)
-        self.masks[channel] = valid
-        whole = valid.all()
-        values = pixels.ravel() if whole else pixels[valid]
-        if not values.size:
+        """Mask a stamp, measure its sky and noise over the whole frame, and crop it."""
+        valid = _valid(frame, self.recipe.max_pixel)
+        values = frame.ravel() if valid.all() else frame[valid]
+        pixels, inside = _crop(frame, self.recipe.size), _crop(valid, self.recipe.size)
+        self.masks[channel] = inside
+        low, high = pixels.min(where=inside, initial=np.inf), pixels.max(where=inside, initial=-np.inf)
+        if low > high:
             self._unusable(channel, ZtfFlag.ALL_MASKED, "has no valid pixel")
-        elif values.min() == values.max():
+        elif low == high:
             self._unusable(channel, ZtfFlag.CONSTANT_STAMP, "is constant")
         else:
             self.levels[channel] = _level(values, self.recipe.noise_quantile)
-            self.pixels[channel] = pixels if whole else np.where(valid, pixels, np.float32(0))
+            self.pixels[channel] = pixels if values.size == frame.size else np.where(inside, pixels, np.float32(0))
 
     def _unusable(self, channel: int, flag: ZtfFlag, problem: str) -> None:
         self.flags |= flag
