@@ -19,6 +19,7 @@ __all__ = ["MISSING", "Neighbours", "find_neighbours", "gaia", "panstarrs", "ref
 MISSING = -999.0
 _PANSTARRS_RADIUS = 30.0  # arcseconds
 _PANSTARRS_FAINTEST = 22.1
+_COMPLETE = 0.97
 _REFERENCE_FAINTEST = 23.2
 _GAIA_RADIUS = 90.0
 _GAIA_FAINTEST = 20.7
@@ -73,7 +74,8 @@ def find_neighbours(scene: Scene) -> Neighbours:
 
 def panstarrs(rng: np.random.Generator, near: Neighbours) -> dict[str, Any]:
     """Return the fields of the three nearest Pan-STARRS sources and their number within 30 arcseconds."""
-    found = [i for i in near.brighter(1, _PANSTARRS_FAINTEST) if near.distance[i] < _PANSTARRS_RADIUS]
+    listed = near.brighter(1, _PANSTARRS_FAINTEST)
+    found = [i for i in listed if near.distance[i] < _PANSTARRS_RADIUS and rng.random() < _COMPLETE]
     values: dict[str, Any] = {"nmtchps": len(found)}
     for rank in (1, 2, 3):
         if rank > len(found):
@@ -87,9 +89,14 @@ def panstarrs(rng: np.random.Generator, near: Neighbours) -> dict[str, Any]:
             unseen = value > 21.0 and rng.random() < 0.3
             values[f"{name}{rank}"] = MISSING if unseen else round(float(value), 4)
         values[f"sgscore{rank}"] = _star_score(rng, bool(near.star[index]), float(r))
-        values[f"distpsnr{rank}"] = float(np.hypot(near.distance[index], rng.rayleigh(0.17)))
+        values[f"distpsnr{rank}"] = float(np.hypot(near.distance[index], _offset(rng)))
         values[f"objectidps{rank}"] = int(rng.integers(70_000_000_000_000_000, 210_000_000_000_000_000))
     return values
+
+
+def _offset(rng: np.random.Generator) -> float:
+    """Draw arcseconds between two catalogues' positions of one source: moved, blended and faint ones stray."""
+    return float(rng.rayleigh(0.15 if rng.random() < 0.85 else 0.6))
 
 
 def _absent(rank: int) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def reference_source(rng: np.random.Generator, near: Neighbours, place: Place, b
         chi, sharp = rng.lognormal(np.log(2.2), 0.65), rng.gamma(1.5, 0.17)
     error = float(np.hypot(0.011, 0.03 * 10.0 ** (0.35 * (magnitude - 20.0))) * rng.lognormal(0.0, 0.2))
     return {
-        "distnr": float(np.hypot(near.distance[index], rng.rayleigh(0.17))),
+        "distnr": float(np.hypot(near.distance[index], _offset(rng))),
         "magnr": round(magnitude + float(rng.normal(0.0, 0.02)), 3),
         "sigmagnr": round(min(error, 0.36), 3),
         "chinr": round(float(np.clip(chi, 0.15, 9.2)), 3),
@@ -135,7 +142,7 @@ def gaia(rng: np.random.Generator, near: Neighbours, density: float) -> dict[str
     """Return distance and magnitude of the nearest Gaia source and of the nearest bright one."""
     stars = [i for i in near.brighter(1, _GAIA_FAINTEST) if near.star[i] or near.distance[i] < 1.0]
     if stars:
-        nearest = float(np.hypot(near.distance[stars[0]], rng.rayleigh(0.2)))
+        nearest = float(np.hypot(near.distance[stars[0]], _offset(rng)))
         magnitude = float(near.magnitudes[1, stars[0]]) - 0.1
     else:
         nearest = float(np.clip(rng.gamma(2.0, 14.0), 30.0, _GAIA_RADIUS))

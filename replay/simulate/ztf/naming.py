@@ -22,7 +22,6 @@ __all__ = [
 _FIRST_NIGHT = 2_457_754.5  # nights are counted from 2017-01-01, JD
 _UNIX_EPOCH = 2_440_587.5  # JD
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_YEAR = 365.25
 
 
 def night_id(jd: float) -> int:
@@ -47,7 +46,7 @@ def reference_id(field: int, fid: int, rcid: int) -> int:
 
 def object_id(first_jd: float, serial: int) -> str:
     """Return a name such as ZTF24abcdefg; different serials give different names."""
-    year = int(17 + (first_jd - _FIRST_NIGHT) / _YEAR) % 100
+    year = _day(first_jd).year % 100
     # A step that shares no factor with the number of names scatters them without a collision.
     left = (serial * 1_234_567_891 + 987_654_321) % 26**7
     letters = []
@@ -62,9 +61,13 @@ def unix_time(jd: float) -> float:
     return (jd - _UNIX_EPOCH) * 86_400.0
 
 
+def _day(jd: float) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=unix_time(jd))
+
+
 def difference_file(jd: float, field: int, rcid: int, fid: int, *, archived: bool) -> str:
     """Return the name of the difference image; rows of the history give its place in the archive."""
-    day = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=unix_time(jd))
+    day = _day(jd)
     fraction = int((jd - 0.5) % 1.0 * 1e6)
     channel = f"c{rcid // 4 + 1:02d}_o_q{rcid % 4 + 1}"
     name = f"ztf_{day:%Y%m%d}{fraction:06d}_{field:06d}_z{BANDS[fid]}_{channel}_scimrefdiffimg.fits"

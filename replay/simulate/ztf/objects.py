@@ -173,7 +173,8 @@ def _supernova(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, b
     scene = draw_scene(rng, place.latitude)
     if rng.random() > 0.06:  # the rest have no host that shows
         host = draw_galaxy(rng, 0.0, 0.0, float(np.clip(peak + rng.normal(0.6, 1.4), 14.0, 23.5)))
-        distance = min(host.radius * float(rng.gamma(1.6, 1.1)), 18.0)
+        nuclear = 0.1 if rng.random() < 0.2 else 1.0
+        distance = min(nuclear * host.radius * float(rng.gamma(1.6, 1.1)), 18.0)
         angle = rng.uniform(0.0, 2.0 * np.pi)
         scene = scene.with_host(replace(host, x=float(distance * np.cos(angle)), y=float(distance * np.sin(angle))))
     return _build(rng, key, "SN", visits, begin, place=place, scene=scene, curve=curve, longest=6.0)
