@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+from functools import lru_cache
 from typing import Any, Final
 
 from fulgor.errors import MalformedError
@@ -18,6 +20,7 @@ MS_PER_DAY: Final = 86_400_000
 LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999: what databases and date types can hold."""
 
+_PATH: Final = ("candidate", "jd")
 _schemas = SchemaCache({"candidate": {"jd": None}})
 
 
@@ -55,8 +58,31 @@ def alert_time_ms(value: bytes) -> int | None:
 def _first_record(value: bytes) -> Any:
     stream = io.BytesIO(value)
     header = read_header(stream)
-    schema = _schemas(header.schema)
+    schema = _schemas(_beginning(header.schema))
     for block in read_blocks(stream, header, len(value)):
         if block.count:
             return schema.reader.read(decompress(header.codec, block.payload, "the first block"), 0)[0]
     return None
+
+
+@lru_cache(maxsize=64)
+def _beginning(text: bytes) -> bytes:
+    """Return a writer schema cut after the wanted field, to read no more of a record than needed."""
+    try:
+        return json.dumps(_cut(json.loads(text), _PATH)).encode()
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"the schema is not JSON: {error}", stage="schema") from error
+
+
+def _cut(schema: Any, path: tuple[str, ...]) -> Any:
+    if isinstance(schema, list):  # a union
+        return [_cut(branch, path) for branch in schema]
+    if not isinstance(schema, dict) or not isinstance(schema.get("fields"), list):
+        return schema
+    kept: list[Any] = []
+    for field in schema["fields"]:
+        kept.append(field)
+        if isinstance(field, dict) and field.get("name") == path[0]:
+            kept[-1] = field | ({"type": _cut(field.get("type"), path[1:])} if path[1:] else {})
+            break
+    return schema | {"fields": kept}

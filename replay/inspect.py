@@ -14,7 +14,7 @@ from typing import Final
 
 from fulgor.errors import ArchiveError, MalformedError
 from fulgor.preprocessing.container import read_header
-from fulgor.preprocessing.ztf.alert import ZtfAlert, ZtfDecoder
+from fulgor.preprocessing.ztf import ZtfAlert, ZtfDecoder
 from fulgor.replay.alerttime import jd_to_ms
 from fulgor.replay.archive import Archive, ArchivedMessage, ArchiveIdentity
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 
 __all__ = ["ENVELOPE_BYTES", "Topic", "open_topic", "timestamp_refusal"]
 
+LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 PATIENCE_S: Final = 5.0
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a created topic allows beyond the value: record batch header, key and headers."""
@@ -65,10 +67,12 @@ def open_topic(cluster: Cluster, name: str, *, create: int | None = None) -> Top
     Raises
     ------
     TopicError
-        There is no such topic, or it cannot be created.
+        There is no such topic, it cannot be created, or the name can be none.
     """
     if name.startswith("^"):
         raise TopicError(f"topic {name!r} is a pattern; give the name of the one topic to produce to")
+    if not LEGAL_NAME.fullmatch(name):
+        raise TopicError(f"topic {name!r}: a name has 1 to 249 letters, digits, dots, underscores and dashes")
     admin = AdminClient(cluster.config)
     partitions = cluster.matching(name).get(name)
     if partitions is None:
