@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from time import monotonic, perf_counter, time
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import psycopg
 
@@ -179,11 +179,17 @@ class Committer:
                 problem = error
             self.close()
             if monotonic() >= give_up or self._stopping.is_set():
-                raise DatabaseError(
-                    f"database {location(self._url)} did not come back within {self._patience_s:.0f} s: {problem}"
-                ) from problem
+                self._give_up(problem)
             log.warning("database %s is away, trying again: %s", location(self._url), problem)
             self._stopping.wait(_RETRY_S)
+
+    def _give_up(self, problem: Exception) -> NoReturn:
+        if isinstance(problem, psycopg.errors.DiskFull):
+            with translated(self._url):
+                raise problem
+        raise DatabaseError(
+            f"database {location(self._url)} did not come back within {self._patience_s:.0f} s: {problem}"
+        ) from problem
 
     def _connected(self) -> Connection:
         if self._connection is None:

@@ -149,6 +149,7 @@ class Cluster:
         try:
             return self._admin.list_topics(timeout=_TIMEOUT_S)
         except KafkaException as error:
+            self._admin.poll(0)  # delivers what waits for the error callback
             raise BrokerError(f"broker {self.bootstrap}: {self.explain(error.args[0])}") from None
 
     def _remember(self, error: KafkaError) -> None:

@@ -13,7 +13,6 @@ from fulgor.cli.logs import set_up_logging
 
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
-    from fulgor.consumer.source import Source
 
 __all__ = ["consume"]
 
@@ -81,7 +80,7 @@ def _work_apart(order: Order, index: int) -> None:
 
 def _work(order: Order, index: int = 0) -> None:
     from fulgor.cli.services import database_url
-    from fulgor.consumer.consume import Consumption, consume
+    from fulgor.consumer.consume import Consumption, consume, kafka_source
     from fulgor.streams.registry import instrument
 
     set_up_logging(verbose=order.verbose)
@@ -94,21 +93,14 @@ def _work(order: Order, index: int = 0) -> None:
     predictor = stream.load_model(settings.model or stream.default_model, settings.device, settings.threads)
     what = Consumption(stream, predictor, database_url(settings), group)
     title = f"{order.stream} {order.archive or topic}"
-    consume(what, partial(_open, order, settings, topic, group), settings, title=title, until_end=_ends(order))
-
-
-def _ends(order: Order) -> bool:
-    return order.until_end or order.archive is not None  # an archive does not grow
-
-
-def _open(order: Order, settings: Settings, topic: str, group: str) -> Source:
     if order.archive is not None:
         from fulgor.replay.source import ArchiveSource
 
-        return ArchiveSource(order.archive)
-    from fulgor.consumer.consume import kafka_source
-
-    return kafka_source(settings, topic, group)
+        source = ArchiveSource(order.archive)
+        consume(what, lambda: source, settings, title=title, until_end=True)  # an archive does not grow
+        source.raise_failure()
+    else:
+        consume(what, partial(kafka_source, settings, topic, group), settings, title=title, until_end=order.until_end)
 
 
 def _pairs(given: list[str] | None) -> dict[str, str] | None:

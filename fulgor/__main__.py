@@ -1,0 +1,5 @@
+"""``python -m fulgor``: the console script."""
+
+from fulgor.cli import main
+
+main()
