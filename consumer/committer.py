@@ -197,6 +197,7 @@ class Committer:
         return self._connection
 
     def _count(self, outcome: Outcome) -> None:
+        self._metrics.note_work()
         self._metrics.records.labels("stored").inc(outcome.stored)
         self._metrics.records.labels("duplicate").inc(outcome.duplicates)
         self._metrics.records.labels("dead").inc(len(outcome.dead))

@@ -179,6 +179,7 @@ class Engine:
         else:
             self._at_end.discard(polled.partition)
             self._metrics.messages.inc()
+            self._metrics.note_work()
         delivery = Delivery(
             assignment, polled.offset, assignment.expected, polled.value, polled.key, polled.headers,
             polled.timestamp_ms, monotonic(), polled.is_mark, polled.cause,

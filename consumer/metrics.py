@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -64,7 +65,19 @@ class Metrics:
         )
         self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
         self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)
+        self._first_work: float | None = None
+        self._last_work = 0.0
         self.recent_latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+
+    def note_work(self) -> None:
+        """Note that a message was read or a batch committed now: what lies between is the time of the work."""
+        now = monotonic()
+        self._first_work = self._first_work or now
+        self._last_work = now
+
+    def working_seconds(self) -> float:
+        """Return the time from the first message read to the last batch committed."""
+        return self._last_work - (self._first_work or self._last_work)
 
     def observe_latency(self, seconds: float) -> None:
         """Record one message's time from append to commit."""

@@ -6,17 +6,20 @@ import logging
 import sys
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.status import Status
 
+from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.metrics import Metrics
 
-__all__ = ["StatusLine", "summary"]
+__all__ = ["StatusLine", "report", "summary"]
 
 log = logging.getLogger(__name__)
 _LOG_EVERY_S = 30.0
+_STAGES = ("decode", "prepare", "infer", "write")
+_OUTCOMES = ("stored", "duplicate", "dead")
 
 
 class StatusLine:
@@ -62,12 +65,29 @@ class StatusLine:
             self._logged = now
 
 
+def report(metrics: Metrics) -> dict[str, Any]:
+    """Return the counts of a run as JSON values: times in seconds, shares of the stages' wall time."""
+    stages = {stage: metrics.value("fulgor_stage_seconds_total", stage=stage) for stage in _STAGES}
+    busy = sum(stages.values()) or 1.0
+    fill_count = metrics.value("fulgor_batch_fill_ratio_count")
+    quantiles = metrics.latency_quantiles() or (None, None)
+    return {
+        "messages": int(metrics.value("fulgor_messages_total")),
+        "bytes": int(metrics.value("fulgor_bytes_total")),
+        **{outcome: int(metrics.value("fulgor_records_total", outcome=outcome)) for outcome in _OUTCOMES},
+        "seconds": metrics.working_seconds(),
+        "latency_p50": quantiles[0],
+        "latency_p99": quantiles[1],
+        "stage_seconds": stages,
+        "stage_share": {stage: seconds / busy for stage, seconds in stages.items()},
+        "flushes": {why.value: int(metrics.value("fulgor_batch_flushes_total", reason=why)) for why in FlushReason},
+        "mean_fill": metrics.value("fulgor_batch_fill_ratio_sum") / fill_count if fill_count else None,
+    }
+
+
 def summary(metrics: Metrics) -> str:
     """Return the counts of a run and its latency in one line."""
-    counts = {
-        outcome: int(metrics.value("fulgor_records_total", outcome=outcome))
-        for outcome in ("stored", "duplicate", "dead")
-    }
+    counts = {outcome: int(metrics.value("fulgor_records_total", outcome=outcome)) for outcome in _OUTCOMES}
     parts = [
         f"{int(metrics.value('fulgor_messages_total')):,} messages",
         f"{counts['stored']:,} stored",

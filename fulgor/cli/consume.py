@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from fulgor.cli.logs import set_up_logging
 
 if TYPE_CHECKING:
+    from fulgor.consumer.metrics import Metrics
     from fulgor.consumer.settings import Settings
 
 __all__ = ["consume"]
@@ -26,6 +28,7 @@ class Order:
     config: Path | None
     archive: Path | None
     until_end: bool
+    as_json: bool
     verbose: bool
 
 
@@ -46,6 +49,7 @@ def consume(
     deadline_ms: int = typer.Option(None, help="Longest wait for a micro-batch to fill."),
     metrics_port: int = typer.Option(None, help="Port of the Prometheus end point."),
     config: Path = typer.Option(None, help="Config file (TOML)."),
+    as_json: bool = typer.Option(False, "--json", help="Print the counts of the run as one JSON object at its end."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more."),
 ) -> None:
     """Turn messages into rows, exactly once, until stopped (SIGTERM, Ctrl-C)."""
@@ -54,7 +58,7 @@ def consume(
         "device": device, "model": model, "kafka": _pairs(kafka), "batch_size": batch_size,
         "deadline_ms": deadline_ms, "metrics_port": metrics_port,
     }  # fmt: skip
-    order = Order(stream, flags, config, archive, until_end, verbose)
+    order = Order(stream, flags, config, archive, until_end, as_json, verbose)
     if workers == 1:
         _work(order)
     else:
@@ -97,10 +101,19 @@ def _work(order: Order, index: int = 0) -> None:
         from fulgor.replay.source import ArchiveSource
 
         source = ArchiveSource(order.archive)
-        consume(what, lambda: source, settings, title=title, until_end=True)  # an archive does not grow
+        metrics = consume(what, lambda: source, settings, title=title, until_end=True)  # an archive does not grow
+        _report(order, metrics)
         source.raise_failure()
     else:
-        consume(what, partial(kafka_source, settings, topic, group), settings, title=title, until_end=order.until_end)
+        open_topic = partial(kafka_source, settings, topic, group)
+        _report(order, consume(what, open_topic, settings, title=title, until_end=order.until_end))
+
+
+def _report(order: Order, metrics: Metrics) -> None:
+    if order.as_json:
+        from fulgor.consumer.status import report
+
+        typer.echo(json.dumps(report(metrics)))
 
 
 def _pairs(given: list[str] | None) -> dict[str, str] | None:
