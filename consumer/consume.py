@@ -32,7 +32,7 @@ from fulgor.storage.feeds import first_start
 from fulgor.storage.migrate import check_schema
 from fulgor.storage.registry import register_model
 
-__all__ = ["Consumption", "check_model", "consume", "kafka_source"]
+__all__ = ["Consumption", "check_model", "consume", "kafka_source", "register"]
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def consume(
     stream, predictor = what.stream, what.predictor
     parse_start(settings.start)
     check_model(stream, predictor)
-    model_id = _register(what)
+    model_id = register(what)
     source = open_source()
     start, first = _first_start(what, source, settings.start)
     metrics, stopping = Metrics(), Event()
@@ -135,7 +135,8 @@ def consume(
     return metrics
 
 
-def _register(what: Consumption) -> int:
+def register(what: Consumption) -> int:
+    """Check the tables, and return the key of the model, entering it if it is new."""
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
         return register_model(connection, _entry(what.predictor))
