@@ -1,0 +1,145 @@
+"""The pipeline alone: what becomes of a message before any database sees it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from toy import ToyPredictor, ToyStream, message, record
+
+from fulgor.consumer.batches import Buckets, FlushReason
+from fulgor.consumer.committer import batch_of
+from fulgor.consumer.messages import Assignment, Delivery, Partition
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.pipeline import Pipeline
+from fulgor.errors import BrokerError
+from fulgor.storage.rows import Hole
+
+
+def assignment(first: int = 0) -> Assignment:
+    return Assignment(Partition("t", 0), feed_id=1, epoch=1, segment=0, expected=first)
+
+
+def delivery(to: Assignment, value: bytes | None, offset: int | None = None, *, is_mark: bool = False) -> Delivery:
+    offset = to.expected if offset is None else offset
+    made = Delivery(to, offset, to.expected, value, received=time.monotonic(), is_mark=is_mark)
+    to.expected = made.next_offset
+    return made
+
+
+def pipeline(predictor: ToyPredictor | None = None, *, size: int = 4, deadline_s: float = 60) -> Pipeline:
+    predictor = predictor or ToyPredictor()
+    return Pipeline(
+        ToyStream(), predictor, predictor.classes, batch_size=size, deadline_s=deadline_s, metrics=Metrics()
+    )
+
+
+def test_a_full_bucket_of_one_shape_is_a_cut():
+    held, line = assignment(), pipeline()
+    cuts = [line.accept(delivery(held, message(record(index)))) for index in range(4)]
+    assert cuts[:3] == [None] * 3
+    assert cuts[3].reason is FlushReason.FULL
+    assert [pending.delivery.offset for pending in cuts[3].messages] == [0, 1, 2, 3]
+    assert all(len(pending.results) == 1 and pending.waiting == 0 for pending in cuts[3].messages)
+
+
+def test_a_full_bucket_waits_for_messages_of_another_shape_until_the_cut():
+    predictor = ToyPredictor()
+    held, line = assignment(), pipeline(predictor)
+    line.accept(delivery(held, message(record("other", width=9))))
+    for index in range(4):
+        assert line.accept(delivery(held, message(record(index)))) is None
+    assert predictor.batches == [(4, 4)]
+    cut = line.cut(FlushReason.DEADLINE)
+    assert [pending.delivery.offset for pending in cut.messages] == [0, 1, 2, 3, 4]
+    assert predictor.batches == [(4, 4), (1, 9)]
+
+
+def test_no_more_than_twice_a_batch_waits():
+    held, line = assignment(), pipeline()
+    cuts = [line.accept(delivery(held, b"broken")) for _ in range(8)]
+    assert cuts[:7] == [None] * 7
+    assert len(cuts[7].messages) == 8
+
+
+def test_results_go_to_the_right_rows():
+    held, line = assignment(), pipeline(size=100)
+    for index in range(10):
+        line.accept(delivery(held, message(record(index, value=float(index), width=4 + index % 3))))
+    cut = line.cut(FlushReason.END)
+    for index, pending in enumerate(cut.messages):
+        [row] = pending.results
+        assert row.alert == str(index)
+        np.testing.assert_allclose(row.latent, index)
+        assert row.class_name == ("high" if index > 5 else "low")
+
+
+def test_a_value_that_is_not_finite_becomes_null_with_a_reason():
+    class Broken(ToyPredictor):
+        def predict(self, arrays):
+            return super().predict(arrays) | {"anomaly": np.full(len(arrays["x"]), np.nan, np.float32)}
+
+    held, line = assignment(), pipeline(Broken())
+    line.accept(delivery(held, message(record(1))))
+    [row] = line.cut(FlushReason.END).messages[0].results
+    assert row.anomaly is None
+    assert row.unscorable
+    assert row.latent is not None
+
+
+def test_the_deadline_counts_from_the_oldest_message():
+    held, line = assignment(), pipeline(deadline_s=10)
+    assert line.seconds_left() is None
+    line.accept(delivery(held, message(record(1))))
+    assert 9 < line.seconds_left() <= 10
+
+
+def test_a_registry_that_is_away_is_no_dead_letter_and_takes_nothing_in():
+    class Away(ToyStream):
+        def decode(self, value):
+            raise BrokerError("the registry is away")
+
+    predictor = ToyPredictor()
+    line = Pipeline(Away(), predictor, predictor.classes, batch_size=4, deadline_s=1, metrics=Metrics())
+    with pytest.raises(BrokerError):
+        line.accept(delivery(assignment(), b"x"))
+    assert line.cut(FlushReason.END) is None
+
+
+def test_forgetting_an_assignment_keeps_the_others_work():
+    gone, kept, line = assignment(), assignment(), pipeline()
+    line.accept(delivery(gone, message(record("a"))))
+    line.accept(delivery(kept, message(record("b"))))
+    line.forget(gone)
+    cut = line.cut(FlushReason.END)
+    assert [row.alert for pending in cut.messages for row in pending.results] == ["b"]
+
+
+def test_holes_between_offsets_are_written_down():
+    held, line = assignment(10), pipeline(size=100)
+    for offset in (10, 11, 14):
+        line.accept(delivery(held, message(record(offset)), offset))
+    line.accept(delivery(held, None, 20, is_mark=True))
+    [run] = batch_of(line.cut(FlushReason.END).messages).runs
+    assert (run.first_offset, run.next_offset) == (10, 20)
+    assert run.holes == (Hole(12, 14), Hole(15, 20))
+
+
+def test_a_message_lost_inside_the_engine_is_noticed():
+    held, line = assignment(), pipeline(size=100)
+    first, _, third = (delivery(held, message(record(index))) for index in range(3))
+    line.accept(first)
+    line.accept(third)
+    with pytest.raises(RuntimeError, match="offset 2 follows 2, but 1 is next"):
+        batch_of(line.cut(FlushReason.END).messages)
+
+
+def test_buckets_part_shapes_and_give_back_everything():
+    buckets: Buckets[int] = Buckets(2)
+    assert buckets.add("a", 1) is None
+    assert buckets.add("b", 2) is None
+    assert buckets.add("a", 3) == [1, 3]
+    assert len(buckets) == 1
+    assert list(buckets.drain()) == [[2]]
+    assert len(buckets) == 0
