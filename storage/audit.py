@@ -1,4 +1,4 @@
-"""The queries behind the ledger's check: sets and windows, whatever the number of rows."""
+"""The query behind the ledger's check: sets and windows, whatever the number of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 
 from fulgor.storage.database import Connection
 
-__all__ = ["Finding", "find_damage", "find_warnings"]
+__all__ = ["Finding", "find_damage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,23 +164,7 @@ def find_damage(connection: Connection, stream: str | None, group: str | None, l
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_DAMAGE, parameters).fetchall()
     rows = _rows_of(connection, [row for row in found if row["kind"] in {"message", "overlap"}])
-    findings = [_finding(row, rows[row["feed_id"], row["segment"], row["offset"]]) for row in found]
-    return findings + _orphans(connection, stream, group, limit - len(findings))
-
-
-def find_warnings(connection: Connection, stream: str | None, limit: int) -> list[str]:
-    """Return what adds up and is odd all the same: alerts that are stored under several times."""
-    rows = connection.execute(
-        "SELECT l.stream, l.alert, m.name, min(l.time), max(l.time), count(*)"
-        " FROM fulgor.latent l JOIN fulgor.model m USING (model_id)"
-        " WHERE %(stream)s::text IS NULL OR l.stream = %(stream)s"
-        " GROUP BY l.stream, l.alert, m.model_id HAVING count(*) > 1 ORDER BY 1, 2, 3 LIMIT %(limit)s",
-        {"stream": stream, "limit": limit},
-    ).fetchall()
-    return [
-        f"{name} alert {alert} is stored under {count} times ({first} to {last}) for model {model}"
-        for name, alert, model, first, last, count in rows
-    ]
+    return [_finding(row, rows[row["feed_id"], row["segment"], row["offset"]]) for row in found]
 
 
 def _rows_of(connection: Connection, places: Sequence[dict[str, Any]]) -> dict[Place, list[_Row]]:
@@ -242,40 +226,3 @@ def _explain(rows: Sequence[_Row]) -> tuple[str, str]:
 
 def _one_of(values: Iterable[int]) -> str:
     return " or ".join(map(str, sorted(values)))
-
-
-def _orphans(connection: Connection, stream: str | None, group: str | None, limit: int) -> list[Finding]:
-    """Return stored rows whose model or whose row in the stream's own table is missing."""
-    findings: list[Finding] = []
-    names = connection.execute(
-        "SELECT name FROM fulgor.stream WHERE %(stream)s::text IS NULL OR name = %(stream)s ORDER BY name",
-        {"stream": stream},
-    ).fetchall()
-    for (name,) in names:
-        query = _ORPHANS.format(table=sql.Identifier("fulgor", f"{name}_alert"))
-        left = max(limit - len(findings), 0)
-        rows = connection.execute(query, {"stream": name, "group": group, "limit": left}).fetchall()
-        findings += [_orphan(row) for row in rows]
-    return findings
-
-
-_ORPHANS = sql.SQL(
-    """
-SELECT f.group_name, f.topic, f.partition, l.segment, l."offset", l.alert, l.model_id, m.model_id IS NULL
-FROM fulgor.latent l
-JOIN fulgor.feed f USING (feed_id)
-LEFT JOIN fulgor.model m USING (model_id)
-WHERE l.stream = %(stream)s AND (%(group)s::text IS NULL OR f.group_name = %(group)s)
-  AND (m.model_id IS NULL OR NOT EXISTS (SELECT 1 FROM {table} a WHERE a.alert = l.alert AND a.time = l.time))
-ORDER BY f.group_name, f.cluster, f.topic, f.topic_id, f.partition, l.segment, l."offset"
-LIMIT %(limit)s
-"""
-)
-
-
-def _orphan(row: Sequence[Any]) -> Finding:
-    group, topic, partition, segment, offset, alert, model_id, no_model = row
-    kind, detail = "no alert row", f"alert {alert} has a latent but no row in the stream's own table"
-    if no_model:
-        kind, detail = "no model", f"alert {alert} is stored for model {model_id}, which does not exist"
-    return Finding(group, topic, partition, segment, offset, kind, detail)

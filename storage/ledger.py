@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row
 
-from fulgor.storage.audit import Finding, find_damage, find_warnings
+from fulgor.storage.audit import Finding, find_damage
 from fulgor.storage.database import Connection
+from fulgor.storage.orphans import find_orphans, find_warnings
 
 __all__ = ["Account", "Finding", "Report", "check", "read_accounts"]
 
@@ -119,9 +120,11 @@ def check(connection: Connection, *, stream: str | None = None, group: str | Non
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        connection.execute("SET LOCAL work_mem = '64MB'")
+        connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL enable_partitionwise_join = on")
+        damage = find_damage(connection, stream, group, limit)
+        orphans = find_orphans(connection, stream, group, limit)
         return Report(
             accounts=read_accounts(connection, stream=stream, group=group),
-            findings=find_damage(connection, stream, group, limit),
+            findings=(damage + orphans)[:limit],
             warnings=find_warnings(connection, stream, limit),
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db, replay, simulate
+from fulgor.cli import db, dead, latents, models, replay, simulate
 from fulgor.cli.consume import consume
+from fulgor.cli.demo import demo
+from fulgor.cli.ledger import ledger
 from fulgor.cli.train import train
 
 __all__ = ["app"]
@@ -20,7 +22,12 @@ app = typer.Typer(
 app.add_typer(db.app, name="db")
 app.add_typer(replay.app, name="replay")
 app.add_typer(simulate.app, name="simulate")
+app.add_typer(latents.app, name="latents")
+app.add_typer(models.app, name="models")
+app.add_typer(dead.app, name="dead")
 app.command()(consume)
+app.command()(demo)
+app.command()(ledger)
 app.command()(train)
 
 

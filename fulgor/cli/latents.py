@@ -1,0 +1,131 @@
+"""``fulgor latents``: neighbours, anomalies, objects and cones."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import StrEnum
+
+import typer
+
+from fulgor.cli.output import JSON, emit
+from fulgor.cli.session import DATABASE, opened
+from fulgor.errors import SettingsError
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Ask the results: neighbours, anomalies, objects, cones.", no_args_is_help=True)
+
+STREAM = typer.Option("ztf", "--stream", help="Instrument.")
+MODEL = typer.Option(None, "--model", help="Model by id, name or hash; default: the live one.")
+_SCORED = ("alert", "object", "time", "class", "anomaly", "scores", "flags")
+
+
+class Metric(StrEnum):
+    """Distance between latents."""
+
+    cosine = "cosine"
+    l2 = "l2"
+
+
+@app.command()
+def nearest(
+    alert: str = typer.Argument(help="Id of the alert (ZTF: candid)."),
+    limit: int = typer.Option(10, "--limit", "-k", help="How many neighbours."),
+    metric: Metric = typer.Option(Metric.cosine, help="Distance between latents."),
+    other_objects: bool = typer.Option(False, "--other-objects", help="Leave out alerts of the same object."),
+    stream: str = STREAM,
+    model: str = MODEL,
+    database: str = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Show the alerts whose latents are nearest to an alert's."""
+    from fulgor.storage import queries
+
+    with opened(database) as connection:
+        rows = queries.nearest(
+            connection, stream, alert, limit, model=model, metric=metric.value, other_objects=other_objects
+        )
+    emit(rows, ("distance", *_SCORED), as_json=as_json)
+
+
+@app.command()
+def anomalies(
+    night: str = typer.Option(None, "--night", help="UTC day, YYYY-MM-DD."),
+    since: str = typer.Option(None, "--since", help="ISO time; UTC where it names no zone."),
+    until: str = typer.Option(None, "--until", help="ISO time, itself left out."),
+    class_name: str = typer.Option(None, "--class", help="Only alerts that the model holds for this class."),
+    limit: int = typer.Option(20, "--limit", help="How many at most."),
+    stream: str = STREAM,
+    model: str = MODEL,
+    database: str = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Show the strangest alerts of a night or of any stretch of time."""
+    from fulgor.storage import queries
+
+    start, end = _stretch(night, since, until)
+    with opened(database) as connection:
+        rows = queries.anomalies(
+            connection, stream, since=start, until=end, limit=limit, class_name=class_name, model=model
+        )
+    emit(rows, _SCORED, as_json=as_json)
+
+
+@app.command(name="object")
+def object_(
+    object_id: str = typer.Argument(metavar="OBJECT", help="Id of the object (ZTF: objectId)."),
+    limit: int = typer.Option(1000, "--limit", help="The latest so many."),
+    stream: str = STREAM,
+    model: str = MODEL,
+    database: str = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Show all alerts of an object through time; --json holds their latents."""
+    from fulgor.storage import queries
+
+    with opened(database) as connection:
+        rows = queries.object_history(connection, stream, object_id, limit=limit, model=model)
+    emit(rows, ("time", "alert", "class", "anomaly", "scores", "flags", "unscorable"), as_json=as_json)
+
+
+# A declination may be negative, which must not be taken for an option.
+@app.command(context_settings={"ignore_unknown_options": True})
+def cone(
+    ra: float = typer.Argument(help="Right ascension, degrees."),
+    dec: float = typer.Argument(help="Declination, degrees."),
+    radius: float = typer.Argument(help="Arcseconds."),
+    limit: int = typer.Option(1000, "--limit", help="How many at most, the nearest first."),
+    stream: str = STREAM,
+    model: str = MODEL,
+    database: str = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Show the alerts within an angle of a place."""
+    from fulgor.storage import queries
+
+    with opened(database) as connection:
+        rows = queries.cone(connection, stream, ra, dec, radius, limit=limit, model=model)
+    emit(rows, ("separation", "ra", "dec", *_SCORED), as_json=as_json)
+
+
+def _stretch(night: str | None, since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    from fulgor.storage.queries import night_bounds
+
+    if night is None:
+        return _time("--since", since), _time("--until", until)
+    if since is not None or until is not None:
+        raise SettingsError("--night and --since/--until exclude each other")
+    try:
+        return night_bounds(date.fromisoformat(night))
+    except ValueError:
+        raise SettingsError(f"--night {night!r}: write a UTC day as YYYY-MM-DD") from None
+
+
+def _time(flag: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{flag} {text!r}: write an ISO time such as 2026-03-01T04:00:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,34 @@
+"""A connection for one command that reads the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from fulgor.storage.database import Connection
+
+__all__ = ["DATABASE", "STREAM", "opened"]
+
+DATABASE = typer.Option(None, "--database", help="Postgres URL, without a password; default: the embedded one.")
+STREAM = typer.Option(None, "--stream", help="Only this instrument's.")
+
+
+@contextmanager
+def opened(database: str | None) -> Iterator[Connection]:
+    """Connect to the database that a command means; its errors become ours.
+
+    Parameters
+    ----------
+    database : str or None
+        What ``--database`` says.
+    """
+    from fulgor.cli.services import given_database
+    from fulgor.storage.database import connect, translated
+
+    url = given_database(database)
+    with translated(url), connect(url, application="fulgor query") as connection:
+        yield connection
