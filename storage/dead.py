@@ -31,8 +31,8 @@ _RECORD = """
 SELECT * FROM (
     SELECT d.*, f.group_name, f.cluster, f.topic, f.partition, m.value, m.key, m.headers, m.timestamp_ms
     FROM fulgor.dead_letter d
-    JOIN fulgor.feed f USING (feed_id)
     JOIN fulgor.dead_message m USING (feed_id, segment, "offset")
+    JOIN fulgor.feed f ON f.feed_id = d.feed_id
 ) d
 """
 
