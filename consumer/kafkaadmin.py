@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -19,7 +20,8 @@ __all__ = ["Cluster", "check_pattern"]
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT_S = 8.0
+_TIMEOUT_S = 5.0
+_PATIENCE_S = 1.0
 _CONFIG_TIMEOUT_S = 4.0
 _PERL_CLASSES = re.compile(r"\\[dDwWsS]")
 
@@ -146,11 +148,18 @@ class Cluster:
         return text + _ADVICE.get(code, "")
 
     def _metadata(self) -> Any:
-        try:
-            return self._admin.list_topics(timeout=_TIMEOUT_S)
-        except KafkaException as error:
-            self._admin.poll(0)  # delivers what waits for the error callback
-            raise BrokerError(f"broker {self.bootstrap}: {self.explain(error.args[0])}") from None
+        give_up = monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return self._admin.list_topics(timeout=_PATIENCE_S)
+            except KafkaException as error:
+                self._admin.poll(0)  # delivers what waits for the error callback
+                if monotonic() >= give_up or self._is_hopeless():
+                    raise BrokerError(f"broker {self.bootstrap}: {self.explain(error.args[0])}") from None
+
+    def _is_hopeless(self) -> bool:
+        with self._lock:
+            return self._last_error is not None and self._last_error.code() in _HOPELESS
 
     def _remember(self, error: KafkaError) -> None:
         with self._lock:
@@ -159,6 +168,8 @@ class Cluster:
                 self._last_error = error
 
 
+# No use in asking again.
+_HOPELESS = {KafkaError._AUTHENTICATION, KafkaError._SSL}
 _ADVICE = {
     KafkaError._AUTHENTICATION: "; check the user and FULGOR_KAFKA_SASL_PASSWORD",
     KafkaError._RESOLVE: "; unknown host: check --bootstrap",

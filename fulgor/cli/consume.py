@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fulgor.cli.logs import set_up_logging
+from fulgor.cli.pairs import kafka_pairs
+from fulgor.errors import SettingsError
 
 if TYPE_CHECKING:
     from fulgor.consumer.metrics import Metrics
@@ -55,10 +57,12 @@ def consume(
     """Turn messages into rows, exactly once, until stopped (SIGTERM, Ctrl-C)."""
     flags = {
         "topic": topic, "group": group, "bootstrap": bootstrap, "database": database, "start": start,
-        "device": device, "model": model, "kafka": _pairs(kafka), "batch_size": batch_size,
+        "device": device, "model": model, "kafka": kafka_pairs(kafka), "batch_size": batch_size,
         "deadline_ms": deadline_ms, "metrics_port": metrics_port,
     }  # fmt: skip
     order = Order(stream, flags, config, archive, until_end, as_json, verbose)
+    if archive is not None and workers > 1:
+        raise SettingsError("--workers: an archive is one partition, which one process reads; leave it out")
     if workers == 1:
         _work(order)
     else:
@@ -114,17 +118,3 @@ def _report(order: Order, metrics: Metrics) -> None:
         from fulgor.consumer.status import report
 
         typer.echo(json.dumps(report(metrics)))
-
-
-def _pairs(given: list[str] | None) -> dict[str, str] | None:
-    from fulgor.errors import SettingsError
-
-    if not given:
-        return None
-    pairs = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise SettingsError(f"--kafka {text!r}: write name=value, such as security.protocol=SASL_SSL")
-        pairs[name.strip()] = value
-    return pairs

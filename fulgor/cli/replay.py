@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fulgor.errors import ArchiveError, SettingsError
+from fulgor.cli.pairs import kafka_pairs
+from fulgor.errors import ArchiveError
 
 if TYPE_CHECKING:
     from fulgor.consumer.kafkaadmin import Cluster
@@ -92,13 +93,7 @@ def _cluster(bootstrap: str | None, kafka: list[str], config: Path | None) -> Cl
     from fulgor.consumer.kafkaadmin import Cluster
     from fulgor.consumer.settings import load_settings
 
-    passed: dict[str, str] = {}
-    for setting in kafka:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise SettingsError(f"--kafka {setting}: write NAME=VALUE")
-        passed[name] = value
-    settings = load_settings({"bootstrap": bootstrap, "kafka": passed or None}, config=config)
+    settings = load_settings({"bootstrap": bootstrap, "kafka": kafka_pairs(kafka)}, config=config)
     return Cluster(settings.bootstrap, settings.kafka)
 
 
