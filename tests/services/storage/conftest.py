@@ -127,11 +127,7 @@ def migrated(postgres_url: str, template: str) -> Iterator[str]:
     """URL of a fresh database with the toy stream's tables."""
     name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
-        )
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
         yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
