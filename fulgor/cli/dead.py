@@ -102,3 +102,29 @@ def _write(path: Path, record: DeadRecord) -> None:
     except OSError as error:
         problem = f"--out {path}: {error.strerror}"
         raise (DiskFullError if error.errno == errno.ENOSPC else SettingsError)(problem) from error
+
+
+@app.command()
+def redrive(
+    ids: list[int] = typer.Argument(None, metavar="[ID]...", help="Only these letters."),
+    stream: str = typer.Option("ztf", "--stream", help="Instrument whose letters are tried again."),
+    error_class: str = CLASS,
+    stage: str = STAGE,
+    limit: int = typer.Option(None, "--limit", min=1, help="How many at most, the oldest first."),
+    model: Path = typer.Option(None, help="Folder of a model; by default the one that ships with fulgor."),
+    device: str = typer.Option(None, help="auto, cpu or cuda."),
+    database: str = DATABASE,
+    as_json: bool = JSON,
+) -> None:
+    """Send dead letters through the pipeline again; those that become rows are closed."""
+    from fulgor.cli.services import database_url
+    from fulgor.consumer.consume import Consumption
+    from fulgor.consumer.redrive import redrive as try_again
+    from fulgor.consumer.settings import load_settings
+    from fulgor.streams.registry import instrument
+
+    settings = load_settings({"database": database, "model": model, "device": device})
+    chosen = instrument(stream, settings)
+    predictor = chosen.load_model(settings.model or chosen.default_model, settings.device, settings.threads)
+    what = Consumption(chosen, predictor, database_url(settings), "redrive")
+    emit_one(try_again(what, ids or None, error_class=error_class, stage=stage, limit=limit), as_json=as_json)

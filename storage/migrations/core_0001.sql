@@ -193,6 +193,14 @@ CREATE TABLE fulgor.offset_audit (
     note            text
 );
 
+-- The last run of each downstream job, shown by `fulgor jobs status`.
+CREATE TABLE fulgor.job (
+    name            text PRIMARY KEY,
+    started_at      timestamptz NOT NULL,
+    finished_at     timestamptz,
+    outcome         text
+);
+
 CREATE VIEW fulgor.models AS
     SELECT model_id, stream, name, status, hash, preprocessing_hash, classes, scores, reference, registered_at, card
     FROM fulgor.model;

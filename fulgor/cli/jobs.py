@@ -1,0 +1,46 @@
+"""``fulgor jobs``: downstream jobs."""
+
+from __future__ import annotations
+
+import typer
+
+from fulgor.cli.output import JSON, emit
+from fulgor.cli.session import DATABASE, opened
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Downstream jobs: what tends the stored rows outside of the consumers.", no_args_is_help=True)
+
+
+@app.command()
+def run(
+    every: float = typer.Option(None, "--every", min=1, help="Go on, with this many seconds between two rounds."),
+    database: str = DATABASE,
+) -> None:
+    """Run all jobs, once or until stopped."""
+    import signal
+    from threading import Event
+
+    from fulgor.cli.logs import set_up_logging
+    from fulgor.cli.services import given_database
+    from fulgor.jobs import run_jobs
+
+    set_up_logging()
+    stopping = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run_jobs(given_database(database), every_s=every, stopping=stopping)
+
+
+@app.command()
+def status(database: str = DATABASE, as_json: bool = JSON) -> None:
+    """Show when each job ran last, and what it did."""
+    from psycopg.rows import dict_row
+
+    from fulgor.jobs import JOBS
+
+    with opened(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        known = {row["name"]: row for row in cursor.execute("SELECT * FROM fulgor.job").fetchall()}
+    never = {"started_at": None, "finished_at": None, "outcome": "never run"}
+    rows = [{"job": job.name, "about": job.about, **(known.get(job.name) or never)} for job in JOBS]
+    emit(rows, ("job", "about", "started_at", "finished_at", "outcome"), as_json=as_json)

@@ -1,0 +1,94 @@
+"""Downstream jobs: work that joins or tends what consumers have stored, outside of their transactions.
+
+Each job is idempotent and runs in one place at a time, whatever the number of runners.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from threading import Event
+
+import psycopg
+
+from fulgor.storage.database import Connection, connect, transient, translated
+from fulgor.storage.indexes import build, wanted
+
+__all__ = ["JOBS", "Job", "run_jobs"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A name, what it does in words, and the function that does it and says what it did."""
+
+    name: str
+    about: str
+    run: Callable[[Connection], str]
+
+
+def _index_latents(connection: Connection) -> str:
+    built = 0
+    for what in wanted(connection):
+        log.info("indexing %d latents of %s", what.rows, what.partition)
+        build(connection, what)
+        built += 1
+    return f"{built} indexes built"
+
+
+JOBS: tuple[Job, ...] = (Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),)
+
+
+def run_jobs(database: str, *, every_s: float | None, stopping: Event) -> None:
+    """Run all jobs, once or again and again until told to stop.
+
+    Parameters
+    ----------
+    database : str
+        Its URL.
+    every_s : float or None
+        Seconds between two rounds; None runs one round.
+    stopping : Event
+        Ends the waiting.
+
+    Raises
+    ------
+    DatabaseError
+        The database refuses us; one that is only away is tried again in the next round.
+    """
+    while True:
+        try:
+            with translated(database), connect(database, application="fulgor jobs") as connection:
+                for job in JOBS:
+                    _run(connection, job)
+        except Exception as error:
+            if every_s is None or not _may_pass(error):
+                raise
+            log.warning("trying again in %.0f s: %s", every_s, error)
+        if every_s is None or stopping.wait(every_s):
+            return
+
+
+def _may_pass(error: Exception) -> bool:
+    cause = error.__cause__ or error
+    return isinstance(cause, psycopg.Error) and transient(cause)
+
+
+def _run(connection: Connection, job: Job) -> None:
+    key = int.from_bytes(blake2b(job.name.encode(), digest_size=7).digest())
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+    if not (taken and taken[0]):
+        log.info("%s runs elsewhere", job.name)
+        return
+    # The lock is the session's: it ends with the round, or with the process.
+    connection.execute(
+        "INSERT INTO fulgor.job (name, started_at) VALUES (%s, now()) ON CONFLICT (name)"
+        " DO UPDATE SET started_at = now(), finished_at = NULL, outcome = NULL",
+        [job.name],
+    )
+    outcome = job.run(connection)
+    connection.execute("UPDATE fulgor.job SET finished_at = now(), outcome = %s WHERE name = %s", [outcome, job.name])
+    log.info("%s: %s", job.name, outcome)

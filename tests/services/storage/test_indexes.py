@@ -1,0 +1,67 @@
+from datetime import timedelta
+from threading import Event
+
+import numpy as np
+import pytest
+
+from fulgor.jobs import run_jobs
+from fulgor.storage import indexes
+from fulgor.storage.indexes import build, wanted
+from fulgor.storage.queries import nearest
+
+pytestmark = pytest.mark.services
+
+ROWS = 3000
+RNG = np.random.default_rng(11)
+# Clustered, as latents are: isotropic noise has no nearest neighbours worth the name.
+LATENTS = (RNG.normal(size=(20, 64))[RNG.integers(0, 20, ROWS)] + 0.3 * RNG.normal(size=(ROWS, 64))).astype(np.float32)
+
+
+@pytest.fixture
+def two_nights(toy):
+    """A large night and a small one."""
+    rows = [
+        toy.result(
+            i, alert=f"a{i}", latent=LATENTS[i], time=toy.night + timedelta(days=int(i >= ROWS - 100), milliseconds=i)
+        )
+        for i in range(ROWS)
+    ]
+    toy.write(rows, next_offset=ROWS)
+    toy.connection.execute("ANALYZE fulgor.latent")
+    return toy
+
+
+def test_only_large_and_quiet_partitions_want_an_index(two_nights):
+    connection = two_nights.connection
+    [found] = wanted(connection, large=1000, quiet_s=0)
+    assert (found.partition, found.rows) == ("latent_toy_20260301", ROWS - 100)
+    assert list(wanted(connection, large=1000, quiet_s=3600)) == []
+    assert list(wanted(connection, large=ROWS, quiet_s=0)) == []
+
+
+def test_an_index_is_built_once_used_and_finds_the_neighbours(two_nights):
+    connection = two_nights.connection
+    exact = [{row.alert for row in nearest(connection, "toy", f"a{i}", 10)} for i in range(0, 400, 20)]
+    for what in wanted(connection, large=1000, quiet_s=0):
+        build(connection, what)
+    assert list(wanted(connection, large=1000, quiet_s=0)) == []
+    connection.execute("SET enable_seqscan = off")
+    found = [{row.alert for row in nearest(connection, "toy", f"a{i}", 10)} for i in range(0, 400, 20)]
+    plan = "\n".join(
+        str(line) for (line,) in connection.execute(
+            "EXPLAIN SELECT alert FROM fulgor.latent WHERE stream = 'toy' AND model_id = 1 AND latent IS NOT NULL"
+            " ORDER BY latent::halfvec(64) <=> %s::vector::halfvec(64) LIMIT 10", [str(LATENTS[0].tolist())]
+        )
+    )  # fmt: skip
+    assert "hnsw" in plan
+    recall = np.mean([len(a & b) / 10 for a, b in zip(exact, found, strict=True)])
+    assert recall >= 0.95
+
+
+def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
+    monkeypatch.setattr(indexes.wanted, "__kwdefaults__", {"large": 1000, "quiet_s": 0})
+    run_jobs(two_nights.url, every_s=None, stopping=Event())
+    run_jobs(two_nights.url, every_s=None, stopping=Event())
+    rows = two_nights.connection.execute("SELECT name, outcome, finished_at IS NOT NULL FROM fulgor.job").fetchall()
+    assert rows == [("latent-index", "0 indexes built", True)]
+    assert list(wanted(two_nights.connection)) == []
