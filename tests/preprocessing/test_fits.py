@@ -43,7 +43,8 @@ def test_gzip_and_raw(packets: Any, image: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "scale"), [("u1", None), (">i2", None), (">i4", None), (">f8", None), (">i2", (0.5, 100.0))]
+    ("dtype", "scale"),
+    [("u1", None), (">i2", None), (">i4", None), (">f8", None), (">i2", (0.5, 100.0)), (">f4", (0.5, 100.0))],
 )
 def test_unusual_but_legal_images_go_through_astropy(dtype: str, scale: tuple[float, float] | None) -> None:
     pixels = (np.arange(12).reshape(3, 4) * 2).astype(dtype)
