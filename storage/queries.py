@@ -33,6 +33,18 @@ Metric = Literal["cosine", "l2"]
 
 _DISTANCES = {"cosine": sql.SQL("<=>"), "l2": sql.SQL("<->")}
 
+_CANDIDATES = 4
+# The inner query has the shape of the index of fulgor.storage.indexes (half precision, one model: literals, for a
+# partial index matches no parameter); partitions without one are scanned. The outer one ranks by full precision.
+_NEAREST = sql.SQL(
+    "SELECT {columns}, l.latent {distance} %(target)s AS distance FROM ("
+    " SELECT * FROM fulgor.latent"
+    " WHERE stream = {stream} AND model_id = {model} AND latent IS NOT NULL"
+    " AND alert <> %(alert)s AND (NOT %(other_objects)s OR object <> %(object)s)"
+    " ORDER BY latent::halfvec(64) {distance} %(target)s::halfvec(64) LIMIT %(candidates)s"
+    ") l ORDER BY l.latent {distance} %(target)s LIMIT %(k)s"
+)
+
 
 def nearest(
     connection: Connection,
