@@ -102,7 +102,7 @@ def write_card(directory: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     files = {name: file_hash(directory / name) for name in (WEIGHTS, ONNX)}
     full = {"format": FORMAT, **card, "precision": PRECISION, "files": files}
     full["model_hash"] = model_hash(full)
-    (directory / CARD).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    (directory / CARD).write_text(json.dumps(full, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return full
 
 

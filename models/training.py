@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from fulgor.errors import ModelError
+from fulgor.models.baseline import metadata_only
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
 from fulgor.models.layout import OUTPUTS, SCORES
@@ -72,7 +73,7 @@ class TrainingConfig:
         Parts of the objective.
     """
 
-    size: int = 63
+    size: int = 31
     width: int = 4
     epochs: int = 30
     patience: int = 8
@@ -106,7 +107,7 @@ class TrainedModel:
     reference : Reference
         Quantiles of the scores over held-out alerts.
     metrics : dict
-        Figures on the ``test`` part.
+        Figures on the ``test`` part, and under ``metadata_only`` those of a network without stamps.
     split : dict
         How the alerts were divided.
     training : dict
@@ -157,6 +158,8 @@ def train(
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
     tested = infer(network, dataset, parts["test"])
     metrics = summary(dataset.labels[parts["test"]], tested["probabilities"], dataset.classes)
+    balance = _balance(dataset, parts["train"])
+    metrics["metadata_only"] = metadata_only(dataset, parts["train"], parts["test"], balance, config.seed)
     split = {
         "by": "object",
         "seed": config.seed,
@@ -235,6 +238,8 @@ def _fit(
         progress(Epoch(number, config.epochs, loss, validation, better))
         if number - best_epoch >= config.patience:
             break
+    if not math.isfinite(best_loss):
+        raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
     network.load_state_dict(best)
     return {"epochs_run": len(losses), "best_epoch": best_epoch, "validation_loss": best_loss}
 

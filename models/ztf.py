@@ -48,7 +48,7 @@ class Architecture:
     """
 
     features: int
-    size: int = 63
+    size: int = 31
     width: int = 4
     latent: int = 64
     hidden: int = 64

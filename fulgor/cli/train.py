@@ -36,7 +36,7 @@ def train(
     simulated: bool = typer.Option(True, help="Whether the archive is simulated; the card says so."),
     epochs: int = typer.Option(30, min=1, max=10_000, help="Passes at most."),
     seed: int = typer.Option(0, min=0, help="Fixes split, weights and every draw."),
-    size: int = typer.Option(63, help="Stamp size inside the network: 63, 31 or 21."),
+    size: int = typer.Option(31, help="Stamp size inside the network: 63, 31 or 21."),
     width: int = typer.Option(4, min=1, max=64, help="Fields of the first layer."),
     threads: int = typer.Option(1, min=1, max=256, help="Threads that torch computes with."),
 ) -> None:

@@ -50,3 +50,10 @@ def test_too_little_data_is_an_error(dataset: Dataset) -> None:
     )
     with pytest.raises(ModelError, match=r"3 alerts leave nothing for .*; take a larger archive"):
         train(small, TrainingConfig(epochs=1))
+
+
+def test_a_training_that_diverges_is_an_error(dataset: Dataset) -> None:
+    spoiled = {**dataset.arrays, "features": dataset.arrays["features"] * np.float32(np.nan)}
+    broken = Dataset(spoiled, dataset.labels, dataset.objects, dataset.classes)
+    with pytest.raises(ModelError, match="diverged"):
+        train(broken, TrainingConfig(size=21, width=1, epochs=1))

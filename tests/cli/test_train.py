@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fulgor.cli.app import app
+from fulgor.errors import ArchiveError, SettingsError
+from fulgor.models.serving import load
+from fulgor.preprocessing.ztf import DEFAULT
+from fulgor.replay.simulate.ztf import simulate, write_archive
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated")
+    write_archive(simulate(count=250, seed=3), folder)
+    (folder / "broken.avro").write_bytes(b"Obj\x01 and no more")
+    return folder
+
+
+def run(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(app, ["train", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.slow
+def test_an_archive_becomes_a_model(archive: Path, tmp_path: Path) -> None:
+    options = ("--epochs", "1", "--size", "31", "--width", "1", "--also", archive)
+    told = run("ztf", "--archive", archive, "--out", tmp_path / "model", *options)
+    assert "250 alerts from" in told
+    assert "1 malformed" in told
+    model = load(tmp_path / "model", "cpu")
+    assert model.preprocessing_hash == DEFAULT.content_hash
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert card["data"]["simulated"] is True
+    assert card["data"]["also_measured"]["alerts"] == 250
+
+
+def test_an_unknown_stream_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no training for stream 'leela'"):
+        run("leela", "--archive", "x")
+
+
+def test_labels_are_needed(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"labels\.csv cannot be read .* --labels"):
+        run("ztf", "--archive", tmp_path)
+    (tmp_path / "other.csv").write_text("id,kind\n1,SN\n")
+    with pytest.raises(SettingsError, match="has no columns candid and label"):
+        run("ztf", "--archive", archive, "--labels", tmp_path / "other.csv")
+
+
+def test_an_archive_without_alerts_is_an_error(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.avro").write_bytes(b"Obj\x01 and no more")
+    with pytest.raises(ArchiveError, match="holds no alert that can be prepared, 1 malformed"):
+        run("ztf", "--archive", tmp_path, "--labels", archive / "labels.csv")
