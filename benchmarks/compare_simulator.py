@@ -24,10 +24,15 @@ from fulgor.replay.simulate.ztf import CLASSES, DEFAULT_NIGHTS, encode, simulate
 
 STAMPS = {"science": "cutoutScience", "template": "cutoutTemplate", "difference": "cutoutDifference"}
 FIELDS = (
-    "magpsf sigmapsf diffmaglim magzpsci fwhm classtar elong chipsf sky magdiff nneg sumrat scorr distnr magnr chinr"
-    " sharpnr sgscore1 distpsnr1 sgscore2 distpsnr2 nmtchps neargaia maggaia ndethist ncovhist rb drb dsnrms ssnrms"
-    " seeratio aimage bimage"
-).split()
+    *("magpsf", "sigmapsf", "diffmaglim", "magzpsci", "fwhm", "classtar", "elong", "chipsf", "sky", "magdiff"),
+    *("nneg", "sumrat", "scorr", "distnr", "magnr", "chinr", "sharpnr", "sgscore1", "distpsnr1", "sgscore2"),
+    *("distpsnr2", "nmtchps", "neargaia", "maggaia", "ndethist", "ncovhist", "rb", "drb", "dsnrms", "ssnrms"),
+    *("seeratio", "aimage", "bimage"),
+)
+PER_CLASS = (
+    *("magpsf", "sigmapsf", "sgscore1", "distpsnr1", "classtar", "fwhm", "chinr", "sharpnr", "ndethist"),
+    *("history detections", "drb", "chipsf", "nneg", "elong", "science max", "difference max", "difference min"),
+)
 LOWEST = -1e30
 
 
@@ -152,7 +157,10 @@ def quantiles(values: pd.Series) -> str:
     values = values.dropna()
     if values.empty:
         return "none"
-    return " / ".join(f"{value:.4g}" for value in values.quantile([0.05, 0.25, 0.5, 0.75, 0.95]))
+    return " / ".join(
+        np.format_float_positional(value, precision=3, fractional=False, trim="-")
+        for value in values.quantile([0.05, 0.25, 0.5, 0.75, 0.95])
+    )
 
 
 def print_tables(real: pd.DataFrame, simulated: pd.DataFrame) -> None:
@@ -168,9 +176,8 @@ def print_tables(real: pd.DataFrame, simulated: pd.DataFrame) -> None:
     for name, test in shares.items():
         print(f"| {name} | {test(real).mean():.1%} | {test(simulated).mean():.1%} |")
     print("\n| quantity: 5 / 25 / 50 / 75 / 95 % | real | simulated |\n|---|---|---|")
-    skipped = ("label", "edge cut", "isdiffpos", "template unfilled")
     for name in real.columns:
-        if name in skipped:
+        if name in ("label", "edge cut", "isdiffpos") or name.endswith("unfilled"):
             continue
         left, right = real[name], simulated[name]
         if name.endswith("NaN fraction"):
@@ -179,28 +186,9 @@ def print_tables(real: pd.DataFrame, simulated: pd.DataFrame) -> None:
     print("\n| class: quantity | real | simulated |\n|---|---|---|")
     for label in CLASSES:
         one, other = real[real["label"] == label], simulated[simulated["label"] == label]
-        print(
-            f"| {label}: number, isdiffpos = t | {len(one)}, {one['isdiffpos'].mean():.0%} | {len(other)}, {other['isdiffpos'].mean():.0%} |"
-        )
-        for name in (
-            "magpsf",
-            "sigmapsf",
-            "sgscore1",
-            "distpsnr1",
-            "classtar",
-            "fwhm",
-            "chinr",
-            "sharpnr",
-            "ndethist",
-            "history detections",
-            "drb",
-            "chipsf",
-            "nneg",
-            "elong",
-            "science max",
-            "difference max",
-            "difference min",
-        ):
+        counts = (f"{len(frame)}, {frame['isdiffpos'].mean():.0%}" for frame in (one, other))
+        print(f"| {label}: number, isdiffpos = t | {' | '.join(counts)} |")
+        for name in PER_CLASS:
             print(f"| {label}: {name} | {quantiles(one[name])} | {quantiles(other[name])} |")
 
 

@@ -12,7 +12,8 @@ from fulgor.errors import SettingsError
 from fulgor.replay.simulate.ztf.assembly import Target, assemble
 from fulgor.replay.simulate.ztf.cadence import Nights
 from fulgor.replay.simulate.ztf.naming import process_id
-from fulgor.replay.simulate.ztf.objects import CLASSES, HISTORY_DAYS, draw_object
+from fulgor.replay.simulate.ztf.objects import CLASSES, HISTORY_DAYS
+from fulgor.replay.simulate.ztf.population import draw_object
 
 __all__ = ["DEFAULT_MIX", "DEFAULT_NIGHTS", "DEFAULT_START", "SimulatedAlert", "simulate"]
 

@@ -142,12 +142,12 @@ def _template_noise(target: SkyObject, visit: int, depth: float) -> Image:
 
 
 def _residual(rng: np.random.Generator, target: SkyObject, quiet: Image) -> Image:
-    clumsy = 4.5 if target.artefact in ("dipole", "ringing") else 1.0
-    shift = rng.normal(0.0, 0.05, 2) * clumsy
+    clumsy = 3.5 if target.artefact in ("dipole", "ringing") else 1.0
+    shift = rng.normal(0.0, 0.065, 2) * clumsy
     residual = defects.subtraction_residual(quiet, (shift[0], shift[1]), float(rng.normal(0.0, 0.04 * clumsy)))
     if target.artefact == "dipole":  # and the fluxes are not matched either
         residual = residual + quiet * rng.normal(0.0, 0.05)
-    strength = rng.normal(0.0, 0.12 if target.artefact == "ringing" else 0.015)
+    strength = rng.normal(0.0, 0.12 if target.artefact == "ringing" else 0.025)
     return residual + defects.ringing(rng, quiet, float(strength))
 
 

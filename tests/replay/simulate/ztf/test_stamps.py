@@ -7,7 +7,7 @@ import pytest
 
 from fulgor.replay.simulate.ztf.assembly import Target, assemble
 from fulgor.replay.simulate.ztf.cadence import Nights
-from fulgor.replay.simulate.ztf.objects import draw_object
+from fulgor.replay.simulate.ztf.population import draw_object
 
 SPAN = (2_460_310.5, 2_460_370.5)
 
