@@ -1,34 +1,21 @@
-"""Avro object containers, walked byte by byte of structure: header, blocks, records.
+"""The structure of Avro object containers: header and blocks, without a look into the records.
 
-Every size that a container claims is checked against its bytes, every block ends in the sync
-marker, decompression is bounded, checksums are checked where the codec has one, and a block's
-records must use up all of its bytes. So a damaged container is found out before any of its records
-is used; a reader that yields records as it goes learns of the damage too late.
+Every size that a container claims is checked against its bytes, and every block has to end in the
+sync marker.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fulgor.errors import MalformedError
-from fulgor.preprocessing.avro import BodyError, Projection, Schema, SchemaCache
 from fulgor.preprocessing.avro.readers import LONGEST_VARINT, encode_varint
-from fulgor.preprocessing.codecs import MAX_BLOCK_BYTES, decompress
+from fulgor.preprocessing.codecs import MAX_BLOCK_BYTES
 
-__all__ = [
-    "AvroRecord",
-    "Block",
-    "ContainerReader",
-    "Header",
-    "read_blocks",
-    "read_body",
-    "read_header",
-    "split_blocks",
-]
+__all__ = ["Block", "Header", "read_blocks", "read_header", "split_blocks"]
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
@@ -81,40 +68,28 @@ class Block:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AvroRecord:
-    """One decoded record.
-
-    Parameters
-    ----------
-    index : int
-        Which record of the message, from 0.
-    values : any
-        The wanted fields: a dict for a record, nested like the schema.
-    content_hash : bytes
-        16 bytes over the writer schema and the record's decompressed bytes: two records are equal
-        in content where their hashes are, whatever the container's codec and blocks.
-    """
-
-    index: int
-    values: Any
-    content_hash: bytes
-
-
 class _Cursor:
     """Reads a stream and knows where it is."""
 
     def __init__(self, stream: BinaryIO, at: int = 0) -> None:
         self.stream = stream
         self.at = at
+        self._ahead = b""
+
+    def read(self, size: int) -> bytes:
+        """Return `size` bytes, or fewer at the end."""
+        ahead, self._ahead = self._ahead[:size], self._ahead[size:]
+        raw = ahead + self.stream.read(size - len(ahead))
+        self.at += len(raw)
+        return raw
 
     def take(self, size: int, what: str) -> bytes:
-        raw = self.stream.read(size)
+        at = self.at
+        raw = self.read(size)
         if len(raw) != size:
             raise MalformedError(
-                f"truncated in {what}: {size} bytes expected at byte {self.at}, {len(raw)} found", stage="container"
+                f"truncated in {what}: {size} bytes expected at byte {at}, {len(raw)} found", stage="container"
             )
-        self.at += size
         return raw
 
     def varint(self, what: str) -> int:
@@ -136,14 +111,9 @@ class _Cursor:
         return self.take(size, what)
 
     def ended(self) -> bool:
-        """Say whether nothing is left, without going past a byte."""
-        return not self.stream.peek(1) if isinstance(self.stream, io.BufferedReader) else self._ended_seekable()
-
-    def _ended_seekable(self) -> bool:
-        here = self.stream.tell()
-        more = self.stream.read(1)
-        self.stream.seek(here)
-        return not more
+        """Say whether nothing is left."""
+        self._ahead = self._ahead or self.stream.read(1)
+        return not self._ahead
 
 
 def _metadata(cursor: _Cursor) -> dict[bytes, bytes]:
@@ -197,8 +167,7 @@ def read_header(stream: BinaryIO) -> Header:
 def _check_sync(cursor: _Cursor, expected: bytes, payload: bytes, where: str) -> None:
     """Check the marker behind a block; where it comes early, say how many bytes were lost."""
     at = cursor.at
-    found = cursor.stream.read(SYNC_BYTES)
-    cursor.at += len(found)
+    found = cursor.read(SYNC_BYTES)
     if found == expected:
         return
     place = (payload[-SYNC_BYTES:] + found).find(expected)
@@ -270,87 +239,3 @@ def split_blocks(source: bytes | BinaryIO) -> Iterator[bytes]:
         yield b"".join(
             (header.raw, encode_varint(block.count), encode_varint(len(block.payload)), block.payload, header.sync)
         )
-
-
-def read_body(schema: Schema, body: bytes, start: int, index: int) -> tuple[AvroRecord, int]:
-    """Decode one record of a decompressed block.
-
-    Parameters
-    ----------
-    schema : Schema
-        What it was written with.
-    body : bytes
-        The decompressed block.
-    start : int
-        Where the record starts.
-    index : int
-        The record's number in the message.
-
-    Returns
-    -------
-    record : AvroRecord
-        The wanted fields and the hash of the record.
-    end : int
-        The offset behind it.
-
-    Raises
-    ------
-    BodyError
-        The bytes do not follow the schema.
-    """
-    values, end = schema.reader.read(body, start)
-    digest = hashlib.blake2b(schema.fingerprint, digest_size=16)
-    digest.update(memoryview(body)[start:end])
-    return AvroRecord(index, values, digest.digest()), end
-
-
-class ContainerReader:
-    """Decodes whole containers; schemas are compiled once.
-
-    Parameters
-    ----------
-    projection : Projection
-        The wanted fields.
-    """
-
-    def __init__(self, projection: Projection) -> None:
-        self.schemas = SchemaCache(projection)
-
-    def __call__(self, value: bytes) -> list[AvroRecord]:
-        """Return the records of a container.
-
-        Parameters
-        ----------
-        value : bytes
-            The container.
-
-        Raises
-        ------
-        MalformedError
-            Any part of it is damaged (stage ``container``), or the schema is refused (``schema``).
-        """
-        stream = io.BytesIO(value)
-        header = read_header(stream)
-        blocks = list(read_blocks(stream, header, len(value)))
-        schema = self.schemas(header.schema)
-        records: list[AvroRecord] = []
-        for block in blocks:
-            records += self._records(schema, header, block, len(records))
-        return records
-
-    def _records(self, schema: Schema, header: Header, block: Block, first: int) -> Iterator[AvroRecord]:
-        where = f"block {block.index} at byte {block.at}"
-        body = decompress(header.codec, block.payload, where)
-        if block.count > max(len(body), 1):
-            raise MalformedError(f"{where} claims {block.count} records in {len(body)} bytes", stage="container")
-        end = 0
-        for index in range(first, first + block.count):
-            try:
-                record, end = read_body(schema, body, end, index)
-            except BodyError as error:
-                raise MalformedError(f"damaged: record {index} in {where}: {error}", stage="container") from error
-            yield record
-        if end != len(body):
-            raise MalformedError(
-                f"damaged: {where} holds {len(body)} bytes, its {block.count} records take {end}", stage="container"
-            )

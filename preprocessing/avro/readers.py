@@ -22,20 +22,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 __all__ = [
-    "LONGEST_VARINT",
-    "ArrayReader",
-    "BodyError",
-    "Capture",
-    "EnumReader",
-    "FixedReader",
-    "MapReader",
-    "Reader",
-    "UnionReader",
-    "compile_pattern",
-    "encode_varint",
-    "primitive",
-    "varint",
-]
+    "LONGEST_VARINT", "BodyError", "Capture", "EnumReader", "FixedReader", "NullReader", "Reader", "StringReader",
+    "compile_pattern", "encode_varint", "literal", "primitive", "varint",
+]  # fmt: skip
 
 LONGEST_PATTERN_STRING = 99
 LONGEST_VARINT = 10
@@ -121,7 +110,8 @@ def encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _literal(raw: bytes) -> bytes:
+def literal(raw: bytes) -> bytes:
+    """Return the pattern that matches just these bytes."""
     return b"".join(b"\\x%02x" % byte for byte in raw)
 
 
@@ -131,11 +121,14 @@ def _require(data: bytes, at: int, size: int, what: str) -> int:
     return at + size
 
 
-class _Null(Reader):
+class NullReader(Reader):
+    """Nothing, in no bytes."""
+
     pattern = b""
     minimum = 0
 
     def read(self, data: bytes, at: int) -> tuple[None, int]:  # noqa: ARG002
+        """See `Reader.read`."""
         return None, at
 
 
@@ -196,9 +189,11 @@ class _Bytes(Reader):
         return _require(data, start, size, "a byte string")
 
 
-class _String(_Bytes):
+class StringReader(_Bytes):
+    """A string in UTF-8."""
+
     _short: ClassVar[bytes] = b"|".join(
-        _literal(encode_varint(size)) + (b".{%d}" % size if size else b"") for size in range(LONGEST_PATTERN_STRING + 1)
+        literal(encode_varint(size)) + (b".{%d}" % size if size else b"") for size in range(LONGEST_PATTERN_STRING + 1)
     )
     pattern = b"(?:" + _short + b")"
 
@@ -206,6 +201,7 @@ class _String(_Bytes):
         self.capture = Capture(b"(" + self._short + b")", lambda raw: self.read(raw, 0)[0])
 
     def read(self, data: bytes, at: int) -> tuple[str, int]:
+        """See `Reader.read`."""
         raw, end = super().read(data, at)
         try:
             return raw.decode(), end
@@ -244,125 +240,15 @@ class EnumReader(Reader):
         return self.symbols[index], end
 
 
-class UnionReader(Reader):
-    """One of several types, told by a leading index."""
-
-    def __init__(self, branches: Sequence[Reader]) -> None:
-        self.branches = tuple(branches)
-        patterns = [branch.pattern for branch in branches]
-        if all(pattern is not None for pattern in patterns):
-            self.pattern = self._alternatives([pattern or b"" for pattern in patterns])
-            self.capture = self._capture_of()
-
-    def _alternatives(self, patterns: Sequence[bytes]) -> bytes:
-        indexed = (_literal(encode_varint(index)) + pattern for index, pattern in enumerate(patterns))
-        return b"(?:" + b"|".join(indexed) + b")"
-
-    def _capture_of(self) -> Capture | None:
-        """Return a capture where there is one type beside null: the group is then absent for null."""
-        valued = [branch for branch in self.branches if not isinstance(branch, _Null)]
-        if len(valued) != 1 or valued[0].capture is None:
-            return None
-        inner = valued[0].capture
-        return Capture(
-            self._alternatives([b"" if isinstance(branch, _Null) else inner.pattern for branch in self.branches]),
-            inner.convert,
-        )
-
-    def _branch(self, data: bytes, at: int) -> tuple[Reader, int]:
-        index, start = varint(data, at)
-        if not 0 <= index < len(self.branches):
-            raise BodyError(at, f"branch {index} of a union of {len(self.branches)} types")
-        return self.branches[index], start
-
-    def read(self, data: bytes, at: int) -> tuple[Any, int]:
-        """See `Reader.read`."""
-        branch, start = self._branch(data, at)
-        return branch.read(data, start)
-
-    def skip(self, data: bytes, at: int) -> int:
-        """See `Reader.skip`."""
-        branch, start = self._branch(data, at)
-        return branch.skip(data, start)
-
-
-class ArrayReader(Reader):
-    """A list, written in blocks, each with its count of items."""
-
-    def __init__(self, items: Reader) -> None:
-        self.items = items
-
-    def _count(self, data: bytes, at: int) -> tuple[int, int]:
-        count, start = varint(data, at)
-        if count < 0:  # the block's size in bytes follows; the items are walked all the same
-            _, start = varint(data, start)
-        count = abs(count)
-        if count > len(data) - start:
-            raise BodyError(at, f"a block claims {count} items, {len(data) - start} bytes remain")
-        return count, start
-
-    def read(self, data: bytes, at: int) -> tuple[Any, int]:
-        """See `Reader.read`."""
-        values: list[Any] = []
-        read = self.items.read
-        count, at = self._count(data, at)
-        while count:
-            for _ in range(count):
-                value, at = read(data, at)
-                values.append(value)
-            count, at = self._count(data, at)
-        return values, at
-
-    def skip(self, data: bytes, at: int) -> int:
-        """See `Reader.skip`."""
-        skip = self.items.skip
-        count, at = self._count(data, at)
-        while count:
-            for _ in range(count):
-                at = skip(data, at)
-            count, at = self._count(data, at)
-        return at
-
-
-class _Entry(Reader):
-    """A key and its value."""
-
-    minimum = 2
-
-    def __init__(self, values: Reader) -> None:
-        self.key = _String()
-        self.values = values
-
-    def read(self, data: bytes, at: int) -> tuple[tuple[str, Any], int]:
-        key, at = self.key.read(data, at)
-        value, at = self.values.read(data, at)
-        return (key, value), at
-
-    def skip(self, data: bytes, at: int) -> int:
-        return self.values.skip(data, self.key.skip(data, at))
-
-
-class MapReader(ArrayReader):
-    """A mapping of strings, written like an array of pairs."""
-
-    def __init__(self, values: Reader) -> None:
-        super().__init__(_Entry(values))
-
-    def read(self, data: bytes, at: int) -> tuple[Any, int]:
-        """See `Reader.read`."""
-        entries, end = super().read(data, at)
-        return dict(entries), end
-
-
 _PRIMITIVES: Mapping[str, Callable[[], Reader]] = {
-    "null": _Null,
+    "null": NullReader,
     "boolean": _Boolean,
     "int": lambda: _Integer(32),
     "long": lambda: _Integer(64),
     "float": lambda: _Real("<f"),
     "double": lambda: _Real("<d"),
     "bytes": _Bytes,
-    "string": _String,
+    "string": StringReader,
 }
 
 

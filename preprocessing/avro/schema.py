@@ -18,15 +18,8 @@ import fastavro.schema
 from fastavro.schema import SchemaParseException, UnknownType
 
 from fulgor.errors import MalformedError
-from fulgor.preprocessing.avro.readers import (
-    ArrayReader,
-    EnumReader,
-    FixedReader,
-    MapReader,
-    Reader,
-    UnionReader,
-    primitive,
-)
+from fulgor.preprocessing.avro.composites import ArrayReader, MapReader, UnionReader
+from fulgor.preprocessing.avro.readers import EnumReader, FixedReader, Reader, primitive
 from fulgor.preprocessing.avro.record import Field, RecordReader
 
 __all__ = ["Projection", "Schema", "SchemaCache"]

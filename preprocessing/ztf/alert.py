@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fulgor.errors import MalformedError, NotThisStreamError
 from fulgor.preprocessing.avro import BodyError, Projection, Schema
-from fulgor.preprocessing.container import AvroRecord, ContainerReader, read_body
 from fulgor.preprocessing.framing import Framing, confluent_parts, framing_of
+from fulgor.preprocessing.records import AvroRecord, ContainerReader, read_body
 from fulgor.preprocessing.schemas import SchemaSource
 
 __all__ = ["CANDIDATE_FIELDS", "HISTORY_DTYPE", "PROJECTION", "ZtfAlert", "ZtfDecoder"]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from fulgor.errors import MalformedError
 from fulgor.preprocessing.avro.readers import encode_varint
-from fulgor.preprocessing.container import ContainerReader, read_header, split_blocks
+from fulgor.preprocessing.container import read_header, split_blocks
+from fulgor.preprocessing.records import ContainerReader
 
 SCHEMA: dict[str, Any] = {"type": "record", "name": "row", "fields": [
     {"name": "n", "type": "long"}, {"name": "x", "type": ["null", "float"]},
@@ -93,6 +94,21 @@ def test_split_blocks_decodes_to_the_same(codec: str, as_file: bool, tmp_path: A
     assert [row for part in parts for row in fastavro.reader(io.BytesIO(part))] == ROWS
     header = read_header(io.BytesIO(whole))
     assert header.raw + b"".join(part[len(header.raw) :] for part in parts) == whole
+
+
+def test_split_blocks_reads_a_stream_that_cannot_go_back() -> None:
+    class OneWay(io.RawIOBase):
+        def __init__(self) -> None:
+            self.inner = io.BytesIO(_container())
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            return self.inner.read(size)
+
+    parts = list(split_blocks(OneWay()))
+    assert parts == list(split_blocks(_container()))
 
 
 def test_every_truncation_is_found() -> None:

@@ -150,6 +150,14 @@ def test_impossible_values(kind: Any, body: bytes, problem: str) -> None:
         reader.read(body, 0)
 
 
+def test_an_empty_value_is_not_null() -> None:
+    kinds = ["null", {"type": "fixed", "name": "f", "size": 0}]
+    schema = {"type": "record", "name": "a", "fields": [{"name": "f", "type": kinds}]}
+    reader = compile_schema(json.dumps(schema).encode(), {"f": None}).reader
+    assert reader.read(b"\x02", 0) == ({"f": b""}, 1)
+    assert reader.read(b"\x00", 0) == ({"f": None}, 1)
+
+
 def _nested(depth: int) -> Any:
     schema: Any = "int"
     for _ in range(depth):

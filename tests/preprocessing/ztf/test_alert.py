@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fulgor.errors import MalformedError, NotThisStreamError
-from fulgor.preprocessing.container import AvroRecord
+from fulgor.preprocessing.records import AvroRecord
 from fulgor.preprocessing.ztf import ZtfAlert, ZtfDecoder
 from fulgor.preprocessing.ztf.alert import HISTORY_DTYPE, alert_of, sign_of
 

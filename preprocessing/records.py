@@ -1,0 +1,125 @@
+"""The records of Avro object containers, taken only from containers that are whole.
+
+Decompression is bounded, checksums are checked where the codec has one, and a block's records have
+to use up all of its bytes. So a damaged container is found out before any of its records is used; a
+reader that yields records as it goes learns of the damage too late.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from fulgor.errors import MalformedError
+from fulgor.preprocessing.avro import BodyError, Projection, Schema, SchemaCache
+from fulgor.preprocessing.codecs import decompress
+from fulgor.preprocessing.container import Block, Header, read_blocks, read_header
+
+__all__ = ["AvroRecord", "ContainerReader", "read_body"]
+
+
+@dataclass(frozen=True, slots=True)
+class AvroRecord:
+    """One decoded record.
+
+    Parameters
+    ----------
+    index : int
+        Which record of the message, from 0.
+    values : any
+        The wanted fields: a dict for a record, nested like the schema.
+    content_hash : bytes
+        16 bytes over the writer schema and the record's decompressed bytes: two records are equal
+        in content where their hashes are, whatever the container's codec and blocks.
+    """
+
+    index: int
+    values: Any
+    content_hash: bytes
+
+
+def read_body(schema: Schema, body: bytes, start: int, index: int) -> tuple[AvroRecord, int]:
+    """Decode one record of a decompressed block.
+
+    Parameters
+    ----------
+    schema : Schema
+        What it was written with.
+    body : bytes
+        The decompressed block.
+    start : int
+        Where the record starts.
+    index : int
+        The record's number in the message.
+
+    Returns
+    -------
+    record : AvroRecord
+        The wanted fields and the hash of the record.
+    end : int
+        The offset behind it.
+
+    Raises
+    ------
+    BodyError
+        The bytes do not follow the schema.
+    """
+    values, end = schema.reader.read(body, start)
+    digest = hashlib.blake2b(schema.fingerprint, digest_size=16)
+    digest.update(memoryview(body)[start:end])
+    return AvroRecord(index, values, digest.digest()), end
+
+
+class ContainerReader:
+    """Decodes whole containers; schemas are compiled once.
+
+    Parameters
+    ----------
+    projection : Projection
+        The wanted fields.
+    """
+
+    def __init__(self, projection: Projection) -> None:
+        self.schemas = SchemaCache(projection)
+
+    def __call__(self, value: bytes) -> list[AvroRecord]:
+        """Return the records of a container.
+
+        Parameters
+        ----------
+        value : bytes
+            The container.
+
+        Raises
+        ------
+        MalformedError
+            Any part of it is damaged (stage ``container``), or the schema is refused (``schema``).
+        """
+        stream = io.BytesIO(value)
+        header = read_header(stream)
+        blocks = list(read_blocks(stream, header, len(value)))
+        schema = self.schemas(header.schema)
+        records: list[AvroRecord] = []
+        for block in blocks:
+            records += self._records(schema, header, block, len(records))
+        return records
+
+    def _records(self, schema: Schema, header: Header, block: Block, first: int) -> Iterator[AvroRecord]:
+        where = f"block {block.index} at byte {block.at}"
+        body = decompress(header.codec, block.payload, where)
+        if block.count > max(len(body), 1):
+            raise MalformedError(f"{where} claims {block.count} records in {len(body)} bytes", stage="container")
+        end = 0
+        for index in range(first, first + block.count):
+            try:
+                record, end = read_body(schema, body, end, index)
+            except BodyError as error:
+                raise MalformedError(f"damaged: record {index} in {where}: {error}", stage="container") from error
+            yield record
+        if end != len(body):
+            raise MalformedError(
+                f"damaged: {where} holds {len(body)} bytes, its {block.count} records take {end}", stage="container"
+            )
