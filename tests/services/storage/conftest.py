@@ -14,7 +14,6 @@ import numpy as np
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from fulgor.storage.database import Connection, connect
 from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment
@@ -45,6 +44,11 @@ CARD: dict[str, Any] = {
     "scores": ["reconstruction", "distance"],
     "reference": "toy-reference",
 }
+
+EMPTIED = (
+    "toy_alert", "latent", "duplicate", "empty", "skipped", "dead_letter", "dead_message", "offset_audit",
+    "segment", "feed", "model",
+)  # fmt: skip
 
 
 @dataclass
@@ -111,25 +115,34 @@ class Toy:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_url: str) -> Iterator[str]:
-    """Name of a migrated database, made once and copied for each test."""
-    name = f"fulgor_template_{uuid.uuid4().hex[:12]}"
+def migrated_once(postgres_url: str) -> Iterator[str]:
+    """URL of a database with the toy stream's tables, for all tests that leave the tables as they are."""
+    name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
+    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        with connect(make_conninfo(postgres_url, dbname=name), vectors=False) as connection:
+        with connect(url, vectors=False) as connection:
             migrate(connection, [TABLE])
-        yield name
+        yield url
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def migrated(postgres_url: str, template: str) -> Iterator[str]:
-    """URL of a fresh database with the toy stream's tables."""
-    name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
-        yield urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
-        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+def migrated(migrated_once: str) -> Iterator[str]:
+    """The same, empty at each test's beginning."""
+    yield migrated_once
+    with connect(migrated_once, vectors=False) as connection:
+        for parent in ("toy_alert", "latent"):
+            for (partition,) in connection.execute(
+                "SELECT relid::regclass::text FROM pg_partition_tree(%s)"
+                " WHERE isleaf AND relid::regclass::text !~ '_(early|late)$'",
+                [f"fulgor.{parent}"],
+            ).fetchall():
+                connection.execute(f"DROP TABLE {partition}")
+        for table in EMPTIED:
+            connection.execute(f"DELETE FROM fulgor.{table}")
+        for table, key in (("model", "model_id"), ("feed", "feed_id"), ("dead_letter", "dead_id")):
+            connection.execute(f"ALTER TABLE fulgor.{table} ALTER COLUMN {key} RESTART")
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def test_cone_takes_a_negative_declination(filled):
         (("latents", "object", "nobody", "--stream", "toy"), FulgorError, "no alert of object 'nobody'"),
         (("latents", "object", "o", "--stream", "elsewhere"), ModelError, "no live model"),
         (("latents", "cone", "10", "95", "1", "--stream", "toy"), SettingsError, "declination 95"),
-        (("dead", "show", "999"), FulgorError, "no dead letter 999"),
+        (("dead", "show", "1000999"), FulgorError, "no dead letter 1000999"),
         (("models", "show", "nobody"), ModelError, "no model 'nobody'"),
     ],
 )

@@ -63,8 +63,8 @@ def test_pages(graves):
 def test_by_id_whatever_the_status(graves):
     ids = [row.dead_id for row in list_dead(graves.connection, status=None)]
     assert [row.at.offset for row in load_dead(graves.connection, ids)] == [0, 1, 2, 3]
-    with pytest.raises(FulgorError, match="no dead letter 998, 999"):
-        load_dead(graves.connection, [ids[0], 999, 998])
+    with pytest.raises(FulgorError, match="no dead letter 1000998, 1000999"):
+        load_dead(graves.connection, [ids[0], 1000999, 1000998])
 
 
 def test_a_message_without_a_value(graves):

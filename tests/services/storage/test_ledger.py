@@ -123,7 +123,7 @@ def test_it_closes_after_redrive(ledger):
         ("UPDATE fulgor.latent SET record = 1 WHERE \"offset\" = 100", 100, "incomplete", "record 0 of 1"),
         ("UPDATE fulgor.latent SET item = 1 WHERE \"offset\" = 100", 100, "incomplete", "item 0 of 1"),
         ("DELETE FROM fulgor.toy_alert WHERE alert = 'a101.0.0'", 101, "no alert row", "alert a101.0.0"),
-        ("UPDATE fulgor.latent SET model_id = 99 WHERE alert = 'a101.0.0'", 101, "no model", "model 99"),
+        ("UPDATE fulgor.latent SET model_id = 1000099 WHERE alert = 'a101.0.0'", 101, "no model", "model 1000099"),
         ("UPDATE fulgor.latent SET segment = 7 WHERE alert = 'a119.0.0'", 119, "missing", "offset 119"),
     ],
 )  # fmt: skip
@@ -173,7 +173,7 @@ def test_items_that_only_sum_up(ledger):
 
 
 def test_rows_of_a_feed_that_is_gone(ledger):
-    ledger.connection.execute("UPDATE fulgor.latent SET feed_id = 77 WHERE alert = 'a119.0.0'")
+    ledger.connection.execute("UPDATE fulgor.latent SET feed_id = 1000077 WHERE alert = 'a119.0.0'")
     kinds = {(finding.offset, finding.kind) for finding in check(ledger.connection).findings}
     assert kinds == {(119, "missing"), (119, "no feed")}
 

@@ -185,9 +185,10 @@ class TestCone:
         assert cone(sky.connection, "toy", 180, -60, 60) == []
 
     def test_a_stream_without_places(self, sky):
-        sky.connection.execute("ALTER TABLE fulgor.toy_alert RENAME COLUMN healpix TO pixel")
-        with pytest.raises(SettingsError, match="have no places on the sky"):
-            cone(sky.connection, "toy", 0, 0, 1)
+        with sky.connection.transaction(force_rollback=True):
+            sky.connection.execute("ALTER TABLE fulgor.toy_alert RENAME COLUMN healpix TO pixel")
+            with pytest.raises(SettingsError, match="have no places on the sky"):
+                cone(sky.connection, "toy", 0, 0, 1)
 
 
 def test_a_night_is_a_day_in_utc():

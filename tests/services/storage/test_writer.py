@@ -93,7 +93,7 @@ def test_one_fenced_feed_of_two_can_be_left_out(toy):
 def test_a_feed_that_is_gone_fences(toy):
     batch = toy.batch([toy.result(0)], next_offset=1)
     with pytest.raises(FencedError):
-        toy.writer.write(replace(batch, runs=[replace(batch.runs[0], feed_id=999)]))
+        toy.writer.write(replace(batch, runs=[replace(batch.runs[0], feed_id=10**6)]))
 
 
 def test_the_same_alert_in_one_batch_is_one_row_and_one_duplicate(toy):
