@@ -13,6 +13,7 @@ from fulgor.errors import MalformedError
 from fulgor.preprocessing.schemas import SchemaSource, schema_source
 from fulgor.preprocessing.sky import healpix_index
 from fulgor.preprocessing.ztf import DEFAULT, ZtfAlert, ZtfDecoder, prepare
+from fulgor.preprocessing.ztf.alert import sign_of
 from fulgor.storage.tables import Column, StreamTable
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ _UNIX_EPOCH_JD = 2440587.5
 _MICROSECONDS_PER_DAY = 86_400_000_000
 # Stands for a time that no calendar holds; such rows lie in the default partition.
 _IMPOSSIBLE = datetime(1, 1, 1, tzinfo=UTC)
-_SIGNS = {"t": True, "1": True, "f": False, "0": False}
 
 
 class ZTF:
@@ -109,9 +109,14 @@ class ZTF:
 def _columns(alert: ZtfAlert) -> tuple[Any, ...]:
     return (
         alert.candid, alert.jd, alert.fid, alert.programid, alert.ra, alert.dec,
-        healpix_index(alert.ra, alert.dec), _SIGNS.get(str(alert.candidate.get("isdiffpos"))),
+        healpix_index(alert.ra, alert.dec), _is_positive(alert),
         *(alert.candidate.get(column.name) for column in _FROM_CANDIDATE), alert.schemavsn,
     )  # fmt: skip
+
+
+def _is_positive(alert: ZtfAlert) -> bool | None:
+    sign = sign_of(alert.candidate.get("isdiffpos"))
+    return sign > 0 if sign else None
 
 
 def _time(jd: float) -> tuple[datetime, int | None]:
