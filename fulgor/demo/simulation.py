@@ -1,0 +1,133 @@
+"""A night's alerts, simulated in processes of their own so that every core works and progress shows."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Thread
+
+import numpy as np
+
+from fulgor.demo.plan import Night
+from fulgor.errors import FulgorError, SettingsError
+
+__all__ = ["NightAlert", "Simulator", "simulator"]
+
+_PORTION = 40
+_MOST_PROCESSES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class NightAlert:
+    """A simulated alert as one message, and the truth behind it."""
+
+    jd: float
+    candid: int
+    label: str
+    value: bytes
+
+
+class Simulator:
+    """A simulation under way.
+
+    Parameters
+    ----------
+    portions : list of Future
+        Parts of the night.
+    """
+
+    def __init__(self, portions: list[Future[list[NightAlert]]]) -> None:
+        self._portions = portions
+
+    def gather(self, on_progress: Callable[[int], None]) -> list[NightAlert]:
+        """Wait for all alerts and return them in time order.
+
+        Parameters
+        ----------
+        on_progress : callable
+            Told from time to time how many there are.
+
+        Raises
+        ------
+        FulgorError
+            A process of the simulation ended.
+        """
+        alerts: list[NightAlert] = []
+        waiting = set(self._portions)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+                for portion in done:
+                    alerts += portion.result()
+                on_progress(len(alerts))
+        except BrokenProcessPool as error:
+            raise FulgorError("a process of the simulation was ended from outside, perhaps for want of memory") from (
+                error
+            )
+        return sorted(alerts, key=lambda alert: (alert.jd, alert.candid))
+
+
+@contextmanager
+def simulator(night: Night, count: int) -> Iterator[Simulator]:
+    """Start to simulate a night; whatever happens, no process is left behind.
+
+    Parameters
+    ----------
+    night : Night
+        Date and seeds.
+    count : int
+        Number of alerts.
+    """
+    sizes = [min(_PORTION, count - begun) for begun in range(0, count, _PORTION)]
+    seeds = _clear_seeds(night)
+    pool = ProcessPoolExecutor(
+        min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_PROCESSES),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_settle_in,
+    )
+    try:
+        yield Simulator([pool.submit(_portion, size, next(seeds), night.start_jd) for size in sizes])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _clear_seeds(night: Night) -> Iterator[int]:
+    """Yield seeds whose weather opens the dome: each portion has its own, like another part of the sky."""
+    from fulgor.replay.simulate.ztf.cadence import Nights
+    from fulgor.replay.simulate.ztf.objects import HISTORY_DAYS
+
+    for seed in night.seeds:
+        weather = Nights.draw(
+            np.random.default_rng([seed, 0]), night.start_jd - HISTORY_DAYS - 1.0, night.start_jd + 2.0
+        )
+        if weather.clear[int(night.start_jd) - weather.first]:
+            yield seed
+    raise SettingsError("so many alerts are more than a night of the demo has: give a smaller --count")
+
+
+def _settle_in() -> None:
+    """Prepare a process: a Ctrl-C is its owner's business, and it does not outlive its owner."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_leave_with_owner, daemon=True).start()
+
+
+def _leave_with_owner() -> None:
+    owner = multiprocessing.parent_process()
+    if owner is not None:
+        owner.join()
+        os._exit(1)
+
+
+def _portion(count: int, seed: int, start_jd: float) -> list[NightAlert]:
+    from fulgor.replay.simulate.ztf import encode, simulate
+
+    return [
+        NightAlert(alert.jd, int(alert.record["candid"]), alert.label, encode([alert.record]))
+        for alert in simulate(count, seed, start=start_jd, nights=1)
+    ]

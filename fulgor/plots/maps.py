@@ -1,0 +1,141 @@
+"""Latents on a plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fulgor.plots.style import INK, PAPER, key, looks, tidy, title
+
+__all__ = ["Projection", "draw_latent_map", "latent_map", "principal_plane"]
+
+Floats = NDArray[np.floating[Any]]
+_FAR = 21.5  # pixels; farther is no better
+_SIDES = 22.0 * np.array([(np.cos(angle), np.sin(angle)) for angle in np.pi * (0.25 + 0.25 * np.arange(8))])
+_VIEW = 0.4  # of the range of the bulk: how far beyond it points are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Points on a plane.
+
+    Parameters
+    ----------
+    points : ndarray (N, 2)
+        Where each latent lies.
+    explained : tuple of float
+        Part of the variance along each axis.
+    """
+
+    points: NDArray[np.float64]
+    explained: tuple[float, float]
+
+
+def principal_plane(latents: Floats) -> Projection:
+    """Project latents onto the plane in which they vary most (principal components).
+
+    The plane is found from latents clipped to their central 98 % in each dimension, so that a few
+    strange ones do not turn it; then all are projected. Each axis points where its longest tail is.
+
+    Parameters
+    ----------
+    latents : ndarray (N, D)
+        Finite; N >= 1, D >= 2.
+    """
+    values = np.asarray(latents, dtype=np.float64)
+    low, high = np.percentile(values, (1, 99), axis=0)
+    centre = np.median(values, axis=0)
+    _, spread, axes = np.linalg.svd(np.clip(values, low, high) - centre, full_matrices=False)
+    points = (values - centre) @ axes[:2].T
+    if points.shape[1] < 2:  # a single latent spans no plane
+        points = np.pad(points, ((0, 0), (0, 1)))
+        spread = np.append(spread, 0.0)
+    points *= np.where(points.max(axis=0) >= -points.min(axis=0), 1.0, -1.0)
+    variance = spread**2 / max(float((spread**2).sum()), 1e-30)
+    return Projection(points, (float(variance[0]), float(variance[1])))
+
+
+def latent_map(
+    latents: Floats,
+    classes: Sequence[str],
+    *,
+    names: Sequence[str] | None = None,
+    marked: Sequence[int] = (),
+) -> Figure:
+    """Return the map of latents, coloured by class.
+
+    Parameters
+    ----------
+    latents : ndarray (N, D)
+        Finite.
+    classes : sequence of str (N,)
+        Class of each.
+    names : sequence of str, optional
+        All classes in their order, which fixes the colours; by default those that occur, sorted.
+    marked : sequence of int
+        Indices to ring and number from 1.
+    """
+    figure = Figure(figsize=(9, 6.4), layout="constrained", facecolor=PAPER)
+    draw_latent_map(figure.subplots(), latents, classes, names=names, marked=marked)
+    return figure
+
+
+def draw_latent_map(
+    axes: Axes,
+    latents: Floats,
+    classes: Sequence[str],
+    *,
+    names: Sequence[str] | None = None,
+    marked: Sequence[int] = (),
+) -> None:
+    """Draw what :func:`latent_map` returns."""
+    plane = principal_plane(latents)
+    points, labels = plane.points, np.asarray(classes)
+    entries = []
+    for name, look in looks(names or sorted(set(classes))).items():
+        here = points[labels == name]
+        axes.scatter(here[:, 0], here[:, 1], s=22, c=look.colour, marker=look.marker, alpha=0.6, linewidths=0)
+        entries.append((f"{name} ({len(here):,})", look))
+    _view(axes, points, points[list(marked)])
+    _mark(axes, points[list(marked)])
+    first, second = plane.explained
+    axes.set_xlabel(f"principal component 1 ({first:.0%} of the variance)")
+    axes.set_ylabel(f"principal component 2 ({second:.0%})")
+    tidy(axes)
+    title(axes, f"{len(points):,} latents on a plane")
+    key(axes, entries)
+
+
+def _view(axes: Axes, points: NDArray[np.float64], marked: NDArray[np.float64]) -> None:
+    """Show the bulk and the marked points; one latent far out must not shrink everything to a dot."""
+    low, high = np.percentile(points, (0.5, 99.5), axis=0)
+    reach = np.maximum(high - low, 1e-9)
+    low, high = low - _VIEW * reach, high + _VIEW * reach
+    low, high = np.maximum(points.min(axis=0), low), np.minimum(points.max(axis=0), high)
+    if len(marked):
+        low, high = np.minimum(low, marked.min(axis=0)), np.maximum(high, marked.max(axis=0))
+    margin = 0.08 * np.maximum(high - low, 1e-9)
+    axes.set_xlim(low[0] - margin[0], high[0] + margin[0])
+    axes.set_ylim(low[1] - margin[1], high[1] + margin[1])
+
+
+def _mark(axes: Axes, points: NDArray[np.float64]) -> None:
+    """Ring points and number them, each number on the side where it is farthest from all other rings and numbers."""
+    axes.scatter(points[:, 0], points[:, 1], s=150, facecolors="none", edgecolors=INK, linewidths=1.6, zorder=4)
+    taken = list(axes.transData.transform(points))
+    for number, point in enumerate(points, 1):
+        at = axes.transData.transform(point) + _SIDES
+        free = [min(float(np.hypot(*(side - other))) for other in taken) for side in at]
+        best = int(np.argmax(np.minimum(free, _FAR)))
+        taken.append(at[best])
+        x, y = _SIDES[best] * (72.0 / axes.figure.dpi)
+        axes.annotate(
+            str(number), (point[0], point[1]), (x, y), textcoords="offset points", fontsize=12, fontweight="bold",
+            color=INK, zorder=6, ha="center", va="center",
+        )  # fmt: skip
