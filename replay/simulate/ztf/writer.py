@@ -23,7 +23,7 @@ LABELS = "labels.csv"
 MAX_CONTAINER_BYTES = 2_400_000  # the largest real files are as big; a container is one message
 _COLUMNS = ("candid", "objectId", "jd", "label", "file", "rec")
 _MARKER_BYTES = 16
-_FRAME_BYTES = 2 * _MARKER_BYTES + 20  # two markers, a count and a length: at most so much beside header and body
+_FRAME_BYTES = _MARKER_BYTES + 20  # a marker, a count and a length: at most so much beside each body
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class Summary:
 
 
 def encode(records: Iterable[dict[str, Any]]) -> bytes:
-    """Return one Avro object container (null codec, as ZTF ships) of one block.
+    """Return one Avro object container (null codec, as ZTF ships), each record a block of its own.
+
+    A container that is split by blocks is then one message an alert, as the survey sends them.
 
     Parameters
     ----------
@@ -106,15 +108,15 @@ def _batches(
 ) -> Iterator[tuple[list[SimulatedAlert], list[bytes]]]:
     batch: list[SimulatedAlert] = []
     bodies: list[bytes] = []
-    empty = size = len(_header()) + _FRAME_BYTES
+    empty = size = len(_header()) + _MARKER_BYTES
     for alert in alerts:
         body = _body(alert.record)
-        if batch and max_bytes is not None and size + len(body) > max_bytes:
+        if batch and max_bytes is not None and size + len(body) + _FRAME_BYTES > max_bytes:
             yield batch, bodies
             batch, bodies, size = [], [], empty
         batch.append(alert)
         bodies.append(body)
-        size += len(body)
+        size += len(body) + _FRAME_BYTES
     if batch:
         yield batch, bodies
 
@@ -134,11 +136,9 @@ def _header() -> bytes:
 
 
 def _container(bodies: Sequence[bytes]) -> bytes:
-    block = b"".join(bodies)
-    marker = hashlib.blake2b(block, digest_size=_MARKER_BYTES).digest()
-    if not bodies:
-        return _header() + marker
-    return b"".join((_header(), marker, _long(len(bodies)), _long(len(block)), block, marker))
+    marker = hashlib.blake2b(b"".join(bodies), digest_size=_MARKER_BYTES).digest()
+    blocks = (part for body in bodies for part in (_long(1), _long(len(body)), body, marker))
+    return b"".join((_header(), marker, *blocks))
 
 
 def _long(value: int) -> bytes:
