@@ -23,6 +23,8 @@ from fulgor.storage.rows import Coordinates, DeadLetter, Result
 
 __all__ = ["Cut", "Pending", "Pipeline"]
 
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+
 
 @dataclass(slots=True, eq=False)
 class Pending:
@@ -206,14 +208,14 @@ def _dead_letter(at: Coordinates, stage: str, error: Exception) -> DeadLetter:
 
 def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> Result:
     item = slot.item
-    vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if np.isfinite(row[k]).all()}
+    vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if _is_storable(row[k])}
     probabilities = None if row is None else _floats(row["probabilities"])
     known = probabilities is not None and None not in probabilities
     scores = None if row is None else _floats(row["scores"])
     anomaly = None if row is None else _floats(row["anomaly"].reshape(1))[0]
     unscorable = item.unscorable
     if unscorable is None and ("latent" not in vectors or anomaly is None):
-        unscorable = "the model gave no finite value for this input"
+        unscorable = "the model gave no finite value that fits for this input"
     return Result(
         at=slot.at, alert=item.alert, time=item.time, time_ns=item.time_ns, object=item.object,
         content_hash=item.content_hash, columns=item.columns, flags=item.flags,
@@ -223,6 +225,11 @@ def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> 
         scores=scores, anomaly=anomaly, unscorable=unscorable,
         appended_at=appended_at(slot.pending.delivery.timestamp_ms),
     )  # fmt: skip
+
+
+def _is_storable(vector: np.ndarray[Any, Any]) -> bool:
+    """Tell whether a latent is finite and fits half precision, in which nearest neighbours are looked for."""
+    return bool(np.isfinite(vector).all() and np.abs(vector).max(initial=0.0) <= _LARGEST_HALF)
 
 
 def _floats(values: np.ndarray[Any, Any]) -> list[float | None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
-from fulgor.embedded.postgres import EmbeddedPostgres, PostgresStatus
+if TYPE_CHECKING:
+    from fulgor.embedded.postgres import EmbeddedPostgres, PostgresStatus
 
 __all__ = ["app"]
 
@@ -23,7 +25,7 @@ def up(
     as_json: bool = JSON,
 ) -> None:
     """Start it unless it runs, and wait until it takes connections."""
-    server = EmbeddedPostgres(port=port)
+    server = _embedded(port)
     url = server.up()
     status = server.status()
     if as_json:
@@ -36,7 +38,7 @@ def up(
 @app.command()
 def down(as_json: bool = JSON) -> None:
     """Stop it; the data stays."""
-    stopped = EmbeddedPostgres().down()
+    stopped = _embedded().down()
     if as_json:
         typer.echo(json.dumps({"stopped": stopped}))
     else:
@@ -46,7 +48,7 @@ def down(as_json: bool = JSON) -> None:
 @app.command()
 def status(as_json: bool = JSON) -> None:
     """Say whether it runs, and where; leaves with code 1 when it does not."""
-    found = EmbeddedPostgres().status()
+    found = _embedded().status()
     if as_json:
         typer.echo(json.dumps(_described(found)))
     elif found.running:
@@ -60,8 +62,15 @@ def status(as_json: bool = JSON) -> None:
 @app.command()
 def url(as_json: bool = JSON) -> None:
     """Print the URL of the running server, password included, for --database and for other programs."""
-    address = EmbeddedPostgres().url()
+    address = _embedded().url()
     typer.echo(json.dumps({"url": address}) if as_json else address)
+
+
+def _embedded(port: int | None = None) -> EmbeddedPostgres:
+    """Return the embedded Postgres; imported late, for every command pays for what this module imports."""
+    from fulgor.embedded.postgres import EmbeddedPostgres
+
+    return EmbeddedPostgres(port=port)
 
 
 def _described(found: PostgresStatus) -> dict[str, str | int | bool | None]:
