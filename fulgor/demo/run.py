@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -18,7 +17,7 @@ from fulgor.demo.report import DemoReport, Outcome
 from fulgor.demo.results import read_night
 from fulgor.demo.simulation import simulator
 from fulgor.demo.source import NightSource
-from fulgor.demo.traffic import PARTITIONS, Traffic, send, traffic
+from fulgor.demo.traffic import PARTITIONS, Traffic, Trickle, send, traffic
 from fulgor.embedded.broker import EmbeddedBroker
 from fulgor.embedded.postgres import EmbeddedPostgres
 from fulgor.storage.database import connect, translated
@@ -127,7 +126,7 @@ def _consume(
 ) -> tuple[NightSource, Metrics]:
     source = NightSource(
         cluster, night.topic, night.group, backlog=len(messages.backlog), live=len(messages.live),
-        send_live=partial(send, messages.live, night.topic, cluster, rate=_LIVE_RATE),
+        send_live=Trickle(messages.live, night.topic, cluster, _LIVE_RATE),
     )  # fmt: skip
     metrics = consume(what, lambda: source, settings, title=night.topic, until_end=True)
     if metrics.value("fulgor_messages_total") < messages.count:

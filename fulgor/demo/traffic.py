@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import monotonic
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.demo.simulation import NightAlert
@@ -16,11 +19,12 @@ from fulgor.replay.archive import Archive
 from fulgor.replay.files import Entry, Other
 from fulgor.replay.produce import ProduceOptions, produce
 
-__all__ = ["PARTITIONS", "Traffic", "Waiting", "send", "traffic"]
+__all__ = ["PARTITIONS", "Traffic", "Trickle", "Waiting", "send", "traffic"]
 
 PARTITIONS = 4
 _LIVE_PART = 10  # one of so many alerts comes while the consumer runs
 _MOST_LIVE = 100
+_PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,8 @@ def _another_survey() -> bytes:
     return out.getvalue()
 
 
-def send(messages: Sequence[Waiting], topic: str, cluster: Cluster, *, rate: float | None = None) -> None:
-    """Produce messages and wait until the broker has all of them.
+def send(messages: Sequence[Waiting], topic: str, cluster: Cluster) -> None:
+    """Produce messages flat out and wait until the broker has all of them.
 
     Parameters
     ----------
@@ -110,8 +114,6 @@ def send(messages: Sequence[Waiting], topic: str, cluster: Cluster, *, rate: flo
         Created with :data:`PARTITIONS` partitions if it is absent.
     cluster : Cluster
         The broker.
-    rate : float, optional
-        Messages per second; flat out by default.
 
     Raises
     ------
@@ -121,11 +123,60 @@ def send(messages: Sequence[Waiting], topic: str, cluster: Cluster, *, rate: flo
         The broker refuses us, or does not acknowledge.
     """
     archive = Archive(Path("demo"), _InMemory(messages), split=False, limit=MESSAGE_MAX_BYTES)
-    report = produce(archive, topic, cluster, ProduceOptions(rate=rate, create=PARTITIONS))
+    report = produce(archive, topic, cluster, ProduceOptions(create=PARTITIONS))
     if report.interrupted:
         raise KeyboardInterrupt
     if report.delivered != len(messages):
         raise BrokerError(f"the broker has {report.delivered} of {len(messages)} messages of topic {topic!r}")
+
+
+class Trickle:
+    """Sends messages one by one at a steady rate, over a connection that stands before the first.
+
+    Parameters
+    ----------
+    messages : sequence of Waiting
+        What to send, in order.
+    topic : str
+        It must exist.
+    cluster : Cluster
+        The broker.
+    rate : float
+        Messages per second.
+    """
+
+    def __init__(self, messages: Sequence[Waiting], topic: str, cluster: Cluster, rate: float) -> None:
+        self._messages = messages
+        self._topic = topic
+        self._rate = rate
+        self._delivered = 0
+        try:
+            self._producer = Producer({**cluster.config, "enable.idempotence": True, "acks": "all", "linger.ms": 0})
+            self._producer.list_topics(topic, timeout=_PATIENCE_S)
+        except KafkaException as error:
+            raise BrokerError(f"topic {topic!r}: {cluster.explain(error.args[0])}") from error
+
+    def __call__(self) -> None:
+        """Send all and wait until the broker has them.
+
+        Raises
+        ------
+        BrokerError
+            It does not acknowledge.
+        """
+        began = monotonic()
+        for number, message in enumerate(self._messages):
+            while (left := began + number / self._rate - monotonic()) > 0:
+                self._producer.poll(left)
+            self._producer.produce(self._topic, message.value, message.name.encode(), on_delivery=self._count)
+        self._producer.flush(_PATIENCE_S)
+        if self._delivered != len(self._messages):
+            raise BrokerError(
+                f"the broker has {self._delivered} of {len(self._messages)} live messages of topic {self._topic!r}"
+            )
+
+    def _count(self, error: KafkaError | None, _: Message) -> None:
+        self._delivered += error is None
 
 
 class _InMemory:
