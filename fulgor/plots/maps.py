@@ -16,6 +16,8 @@ from fulgor.plots.style import INK, PAPER, key, looks, tidy, title
 __all__ = ["Projection", "draw_latent_map", "latent_map", "principal_plane"]
 
 Floats = NDArray[np.floating[Any]]
+_LAYERS = 10
+_INK = 26_000.0  # area of all points together, square points
 _FAR = 21.5  # pixels; farther is no better
 _SIDES = 22.0 * np.array([(np.cos(angle), np.sin(angle)) for angle in np.pi * (0.25 + 0.25 * np.arange(8))])
 _VIEW = 0.4  # of the range of the bulk: how far beyond it points are shown
@@ -97,11 +99,13 @@ def draw_latent_map(
     """Draw what :func:`latent_map` returns."""
     plane = principal_plane(latents)
     points, labels = plane.points, np.asarray(classes)
-    entries = []
-    for name, look in looks(names or sorted(set(classes))).items():
-        here = points[labels == name]
-        axes.scatter(here[:, 0], here[:, 1], s=22, c=look.colour, marker=look.marker, alpha=0.6, linewidths=0)
-        entries.append((f"{name} ({len(here):,})", look))
+    known = {name: (look, points[labels == name]) for name, look in looks(names or sorted(set(classes))).items()}
+    size = float(np.clip(_INK / len(points), 10.0, 22.0))
+    for layer in range(_LAYERS):  # by turns, so that no class lies on top of all others
+        for look, here in known.values():
+            part = here[layer::_LAYERS]
+            axes.scatter(part[:, 0], part[:, 1], s=size, c=look.colour, marker=look.marker, alpha=0.6, linewidths=0)
+    entries = [(f"{name} ({len(here):,})", look) for name, (look, here) in known.items()]
     _view(axes, points, points[list(marked)])
     _mark(axes, points[list(marked)])
     first, second = plane.explained

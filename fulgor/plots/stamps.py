@@ -206,6 +206,7 @@ def draw_gallery(
     for row, card in enumerate(cards):
         text, *axes = (figure.add_subplot(grid[row, column]) for column in range(4))
         text.set_box_aspect(1 / _TEXT_WIDTH)  # as tall as the stamps beside it
+        text.set_anchor("W")
         draw_stamps(axes, card.stamps, bar=row == 0)
         _caption(text, card)
         if row == 0:

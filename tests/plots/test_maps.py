@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from fulgor.plots import latent_map, principal_plane
 
@@ -56,8 +57,19 @@ def test_classes_keep_their_colours_whatever_occurs(latents):
     names = ("AGN", "SN", "VS")
     whole = latent_map(latents, ["SN"] * 250 + ["VS"] * 250, names=names)
     part = latent_map(latents, ["VS"] * 500, names=names)
-    colour = [axes.collections[2].get_facecolor().tolist() for axes in (whole.axes[0], part.axes[0])]
-    assert colour[0] == colour[1]
+    colours = [figure.axes[0].get_legend().legend_handles[2].get_color() for figure in (whole, part)]
+    assert colours[0] == colours[1]
+    points = [points for points in part.axes[0].collections if len(points.get_offsets())]
+    drawn = {to_hex(row) for shown in points for row in shown.get_facecolor() if row[3]}
+    assert drawn == {to_hex(colours[0])}
+
+
+def test_no_class_is_drawn_over_all_others(latents):
+    axes = latent_map(latents, ["SN"] * 250 + ["VS"] * 250).axes[0]
+    first = [to_hex(points.get_facecolor()[0]) for points in axes.collections if len(points.get_offsets())]
+    assert first[0] == first[2] != first[1]
+    shown = sum(len(points.get_offsets()) for points in axes.collections)
+    assert shown == len(latents)
 
 
 def test_what_is_far_out_does_not_shrink_the_rest_unless_it_is_marked(latents):
