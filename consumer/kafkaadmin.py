@@ -111,14 +111,13 @@ class Cluster:
     def _has_kip848(self) -> bool:
         if self._broker is None:
             return False
-        resource = ConfigResource(ConfigResource.Type.BROKER, str(self._broker))
         try:
-            entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
-            found = entries.result(_CONFIG_TIMEOUT_S).get("group.coordinator.rebalance.protocols")
+            broker = ConfigResource(ConfigResource.Type.BROKER, str(self._broker))
+            found = self._config(broker, "group.coordinator.rebalance.protocols")
         except (KafkaException, TimeoutError) as error:
             log.info("the broker does not say which group protocols it has (%s)", error)
             return False
-        return found is not None and "consumer" in str(found.value)
+        return found is not None and "consumer" in found
 
     def set_session_timeout(self, group: str, timeout_ms: int) -> None:
         """Set how soon a silent member of a KIP-848 group is replaced; there it is the broker's setting.
@@ -126,16 +125,23 @@ class Cluster:
         The broker's default is 45 s, and it may refuse less: then its own value stands, with a log line.
         """
         wanted = {
-            "consumer.session.timeout.ms": timeout_ms,
             "consumer.heartbeat.interval.ms": max(timeout_ms // 3, 300),
+            "consumer.session.timeout.ms": timeout_ms,
         }
-        for name, value in wanted.items():
-            entry = ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET)
-            resource = ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=[entry])
-            try:
-                self._admin.incremental_alter_configs([resource])[resource].result(_CONFIG_TIMEOUT_S)
-            except (KafkaException, TimeoutError) as error:
-                log.info("group %s: the broker keeps its own %s (%s)", group, name, error)
+        entries = [
+            ConfigEntry(name, str(value), incremental_operation=AlterConfigOpType.SET) for name, value in wanted.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=entries)
+        try:
+            # In one request: the broker wants the time-out to be the longer of the two at any time.
+            self._admin.incremental_alter_configs([resource])[resource].result(_CONFIG_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            log.info("group %s: the broker keeps its own session time-out (%s)", group, error)
+
+    def _config(self, resource: ConfigResource, name: str) -> str | None:
+        entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
+        found = entries.result(_CONFIG_TIMEOUT_S).get(name)
+        return None if found is None else str(found.value)
 
     def explain(self, error: KafkaError) -> str:
         """Return a broker error with the cause that librdkafka gives only to its error callback."""

@@ -133,6 +133,7 @@ class Background:
     def _work(self) -> None:
         while not self._stopping.is_set():
             left = self._pipeline.seconds_left()
+            # An overdue batch still takes what has arrived already: after a backlog every message is overdue.
             try:
                 item = self._inbox.get(timeout=None if left is None else max(left, 0.0))
             except Empty:
@@ -161,9 +162,6 @@ class Background:
                 self._stopping.wait(_RETRY_S)
                 continue
             break
-        left = self._pipeline.seconds_left()
-        if left is not None and left <= 0:
-            self._hand_over(self._pipeline.cut(FlushReason.DEADLINE))
 
     def _hand_over(self, cut: Cut | None) -> None:
         if cut is not None:
