@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import warnings
@@ -62,6 +63,7 @@ def export_onnx(network: ZtfNetwork, path: Path) -> None:
     plain = network.expanded()
     inputs = example(network.architecture, 2)
     batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells that torchvision is absent, which we do not use
     with warnings.catch_warnings():
         # The exporter warns of its own deprecations and of the shared batch axis, which is what we want.
         warnings.simplefilter("ignore")
@@ -175,16 +177,23 @@ def save(
             "preprocessing_hash": preprocessing_hash,
             "calibration": {
                 "temperature": float(network.temperature),
-                "class_prior": {label: 1.0 / len(classes) for label in classes},
+                "class_prior": _prior(model),
             },
             "recurrence": {"cell": "decay-gru", "steps": architecture.steps, "history_stamps": False},
             "data": dict(data),
             "split": model.split,
-            "metrics": model.metrics,
+            "metrics": {"simulated": data.get("simulated"), **model.metrics},
             "training": model.training,
             "reference": model.reference.to_card(),
         },
     )
+
+
+def _prior(model: TrainedModel) -> dict[str, float]:
+    """Return the prior behind the probabilities: the loss weighs all classes that occur alike."""
+    counts = model.split["parts"]["train"]
+    occurring = [label for label in model.network.architecture.classes if counts[label]]
+    return {label: (label in occurring) / len(occurring) for label in model.network.architecture.classes}
 
 
 def _revision() -> str | None:

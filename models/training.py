@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from fulgor.errors import ModelError
-from fulgor.models.baseline import metadata_only
+from fulgor.models.baseline import MetadataBaseline
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
 from fulgor.models.layout import OUTPUTS, SCORES
@@ -28,7 +28,7 @@ from fulgor.models.objective import Batch, Corruption, Weights, corrupt, objecti
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "Epoch", "TrainedModel", "TrainingConfig", "infer", "train"]
+__all__ = ["PARTS", "Epoch", "TrainedModel", "TrainingConfig", "infer", "measure", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
@@ -104,6 +104,8 @@ class TrainedModel:
     ----------
     network : ZtfNetwork
         With statistics, temperature and class centres in its buffers.
+    baseline : MetadataBaseline
+        What the metadata alone can do, trained on the same alerts.
     reference : Reference
         Quantiles of the scores over held-out alerts.
     metrics : dict
@@ -115,6 +117,7 @@ class TrainedModel:
     """
 
     network: ZtfNetwork
+    baseline: MetadataBaseline
     reference: Reference
     metrics: dict[str, Any]
     split: dict[str, Any]
@@ -156,16 +159,21 @@ def train(
     network.eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    tested = infer(network, dataset, parts["test"])
-    metrics = summary(dataset.labels[parts["test"]], tested["probabilities"], dataset.classes)
-    balance = _balance(dataset, parts["train"])
-    metrics["metadata_only"] = metadata_only(dataset, parts["train"], parts["test"], balance, config.seed)
+    baseline = MetadataBaseline(dataset, parts["train"], _balance(dataset, parts["train"]), config.seed)
     split = {
         "by": "object",
         "seed": config.seed,
         "parts": {name: dataset.counts(index) for name, index in parts.items()},
     }
-    return TrainedModel(network, reference, metrics, split, {**asdict(config), **history})
+    model = TrainedModel(network, baseline, reference, {}, split, {**asdict(config), **history})
+    return replace(model, metrics=measure(model, dataset, parts["test"]))
+
+
+def measure(model: TrainedModel, dataset: Dataset, index: Index) -> dict[str, Any]:
+    """Return the figures of a model on some alerts, and those of its metadata-only baseline beside them."""
+    found = infer(model.network, dataset, index)
+    figures = summary(dataset.labels[index], found["probabilities"], dataset.classes)
+    return {**figures, "metadata_only": model.baseline.measure(dataset, index)}
 
 
 def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwork:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def train(
     """Train a model, export it for CPU and GPU, and write its card."""
     if stream != "ztf":
         raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf")
+    _require("onnx", "onnxscript")
     import torch
 
     from fulgor.consumer.settings import load_settings
@@ -64,6 +66,12 @@ def train(
         data["also_measured"] = _measured(model, *_read(ztf, also, None), also)
     card = save(model, out, name=name, preprocessing_hash=ztf.preprocessing_hash, data=data, stream=stream)
     typer.echo(_report(card, out))
+
+
+def _require(*packages: str) -> None:
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise SettingsError(f"training needs {' and '.join(missing)}: pip install 'fulgor[train]'")
 
 
 def _read(stream: Stream, archive: Path, table: Path | None) -> tuple[Dataset, Counter[str]]:
@@ -125,11 +133,9 @@ def _measured(model: TrainedModel, dataset: Dataset, left_out: Counter[str], arc
     """Return the figures of a model on alerts that it was neither trained nor chosen on."""
     import numpy as np
 
-    from fulgor.models.evaluation import summary
-    from fulgor.models.training import infer
+    from fulgor.models.training import measure
 
-    found = infer(model.network, dataset, np.arange(len(dataset)))
-    figures = summary(dataset.labels, found["probabilities"], dataset.classes)
+    figures = measure(model, dataset, np.arange(len(dataset)))
     return {"archive": archive.name, "simulated": False, "left_out": dict(left_out), **figures}
 
 
@@ -165,6 +171,7 @@ def _report(card: dict[str, Any], out: Path) -> str:
         if figures and figures["alerts"]:
             lines.append(
                 f"{title}: accuracy {figures['accuracy']:.3f}, balanced {figures['balanced_accuracy']:.3f}, "
-                f"macro F1 {figures['macro_f1']:.3f} over {figures['alerts']} alerts"
+                f"macro F1 {figures['macro_f1']:.3f} over {figures['alerts']} alerts "
+                f"(metadata alone: {figures['metadata_only']['accuracy']:.3f})"
             )
     return "\n".join(lines)

@@ -47,6 +47,12 @@ def test_an_unknown_stream_is_refused() -> None:
         run("leela", "--archive", "x")
 
 
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fulgor.cli.train.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"needs onnx and onnxscript: pip install 'fulgor\[train\]'"):
+        run("ztf", "--archive", "x")
+
+
 def test_labels_are_needed(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"labels\.csv cannot be read .* --labels"):
         run("ztf", "--archive", tmp_path)

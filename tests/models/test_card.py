@@ -26,7 +26,7 @@ def test_the_card_says_what_matters(folder: Path) -> None:
     verify(folder, card)
     assert card["stream"] == "ztf"
     assert card["preprocessing_hash"] == "0123456789abcdef"
-    assert card["data"]["simulated"] is True
+    assert card["data"]["simulated"] is card["metrics"]["simulated"] is True
     assert sum(card["calibration"]["class_prior"].values()) == pytest.approx(1)
     assert card["split"]["by"] == "object"
     assert card["reference"]["size"] > 0
