@@ -7,93 +7,31 @@ measured. One seed fixes the split, the weights and every random draw.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from torch import Tensor
 
 from fulgor.errors import ModelError
 from fulgor.models.baseline import MetadataBaseline
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
-from fulgor.models.layout import OUTPUTS, SCORES
-from fulgor.models.objective import Batch, Corruption, Weights, corrupt, objective
+from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
+from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "Epoch", "TrainedModel", "TrainingConfig", "infer", "measure", "train"]
+__all__ = ["PARTS", "TrainedModel", "measure", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
 
-HARD_FROM = 0.6
-"""Part of the training after which the soft minimum over orientations is the plain one."""
-
-SOFTEST = 0.3
-"""Softness at the start."""
-
-WARM_UP = 0.05
-"""Part of the training over which the rate rises to its peak, before its cosine descent."""
-
-CLIP = 5.0
-"""Largest norm of a gradient."""
-
 TEMPERATURES = (math.log(0.05), math.log(20.0))
 """Range in which the temperature is looked for, log."""
-
-Index = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """Everything a training depends on beside its data.
-
-    Parameters
-    ----------
-    size, width : int
-        Stamp size inside the network, and fields of its first layer.
-    epochs, patience : int
-        At most this many passes; stop after so many without a better validation loss.
-    batch : int
-        Alerts per step.
-    rate, decay : float
-        Peak learning rate and weight decay of AdamW.
-    seed : int
-        Of split, weights and draws.
-    corruption : Corruption
-        Damage done to the input.
-    weights : Weights
-        Parts of the objective.
-    """
-
-    size: int = 31
-    width: int = 4
-    epochs: int = 30
-    patience: int = 8
-    batch: int = 64
-    rate: float = 3e-3
-    decay: float = 1e-4
-    seed: int = 0
-    corruption: Corruption = field(default_factory=Corruption)
-    weights: Weights = field(default_factory=Weights)
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Progress after one pass: ``number`` of ``epochs``, both losses, and whether it is the best so far."""
-
-    number: int
-    epochs: int
-    loss: float
-    validation: float
-    best: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +93,11 @@ def train(
         raise ModelError(f"{len(dataset)} alerts leave nothing for {', '.join(empty)}; take a larger archive")
     torch.manual_seed(config.seed)
     network = _network(dataset, parts["train"], config)
-    history = _fit(network, dataset, parts, config, progress or (lambda _: None))
+    history = fit(network, dataset, parts, config, progress or (lambda _: None))
     network.eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    baseline = MetadataBaseline(dataset, parts["train"], _balance(dataset, parts["train"]), config.seed)
+    baseline = MetadataBaseline(dataset, parts["train"], class_balance(dataset, parts["train"]), config.seed)
     split = {
         "by": "object",
         "seed": config.seed,
@@ -193,103 +131,6 @@ def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwo
     return network
 
 
-def _batches(dataset: Dataset, index: Index, size: int) -> Iterator[Batch]:
-    for start in range(0, len(index), size):
-        chosen = index[start : start + size]
-        arrays = dataset.take(chosen)
-        labels = torch.from_numpy(np.asarray(dataset.labels[chosen]))
-        inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        yield Batch(**inputs, labels=labels)
-
-
-def _balance(dataset: Dataset, index: Index) -> Tensor:
-    """Return class weights that make the prior uniform over the classes that occur."""
-    labels = dataset.labels[index]
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(dataset.classes))
-    weights = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
-    return torch.from_numpy(weights / max(weights.sum(), 1e-12) * len(weights)).float()
-
-
-def _rate(progress: float) -> float:
-    """Return the part of the peak rate at a point of the training, 0 to 1."""
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
-
-
-def _fit(
-    network: ZtfNetwork,
-    dataset: Dataset,
-    parts: dict[str, Index],
-    config: TrainingConfig,
-    progress: Callable[[Epoch], None],
-) -> dict[str, Any]:
-    """Run the passes, and leave the best weights in the network."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-    balance = _balance(dataset, parts["train"])
-    order = np.random.default_rng(config.seed)
-    best, best_loss, best_epoch, losses = copy.deepcopy(network.state_dict()), math.inf, 0, []
-    for number in range(1, config.epochs + 1):
-        random = torch.Generator().manual_seed(config.seed * 100_003 + number)
-        softness = SOFTEST * max(0.0, 1.0 - (number - 1) / (HARD_FROM * config.epochs))
-        shuffled = order.permutation(parts["train"])
-        loss, steps = 0.0, math.ceil(len(shuffled) / config.batch)
-        for step, batch in enumerate(_batches(dataset, shuffled, config.batch)):
-            rate = config.rate * _rate((number - 1 + step / steps) / config.epochs)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss += _step(network, optimiser, batch, balance, config, softness, random) / steps
-        validation = _validate(network, dataset, parts["validation"], balance, config)
-        losses.append((loss, validation))
-        if better := validation < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), validation, number
-        progress(Epoch(number, config.epochs, loss, validation, better))
-        if number - best_epoch >= config.patience:
-            break
-    if not math.isfinite(best_loss):
-        raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
-    network.load_state_dict(best)
-    return {"epochs_run": len(losses), "best_epoch": best_epoch, "validation_loss": best_loss}
-
-
-def _step(
-    network: ZtfNetwork,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    balance: Tensor,
-    config: TrainingConfig,
-    softness: float,
-    random: torch.Generator,
-) -> float:
-    """Take one step and return its loss."""
-    damaged, hidden = corrupt(batch, network.feature_mean, config.corruption, random)
-    loss = objective(network, batch, damaged, hidden, balance, config.weights, softness)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-    optimiser.step()
-    return float(loss.detach())
-
-
-@torch.no_grad()
-def _validate(network: ZtfNetwork, dataset: Dataset, index: Index, balance: Tensor, config: TrainingConfig) -> float:
-    """Return the mean validation loss, with the same damage after every pass."""
-    random = torch.Generator().manual_seed(config.seed)
-    total = 0.0
-    for batch in _batches(dataset, index, 4 * config.batch):
-        damaged, hidden = corrupt(batch, network.feature_mean, config.corruption, random)
-        loss = objective(network, batch, damaged, hidden, balance, config.weights, 0.0)
-        total += float(loss) * len(batch.labels)
-    return total / len(index)
-
-
-@torch.no_grad()
-def infer(network: ZtfNetwork, dataset: Dataset, index: Index, size: int = 256) -> dict[str, NDArray[np.float32]]:
-    """Return the network's outputs for some alerts, by the names in :data:`fulgor.models.layout.OUTPUTS`."""
-    rows = [[part.numpy() for part in network(*batch[:5])] for batch in _batches(dataset, index, size)]
-    return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}
-
-
 def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -> None:
     """Set the class centres on the training part and the temperature on the validation part."""
     latents = torch.from_numpy(infer(network, dataset, parts["train"])["latent"])
@@ -300,7 +141,7 @@ def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -
         raise ModelError("no labelled alert to calibrate the probabilities on; take a larger archive")
     logits = network.classifier(torch.from_numpy(infer(network, dataset, known)["latent"]))
     labels = torch.from_numpy(np.asarray(dataset.labels[known]))
-    balance = _balance(dataset, known)
+    balance = class_balance(dataset, known)
 
     def surprise(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)

@@ -18,7 +18,8 @@ from fulgor.errors import ArchiveError, MalformedError, SettingsError
 if TYPE_CHECKING:
     from fulgor.consumer.stream import Stream
     from fulgor.models.dataset import Dataset, Example
-    from fulgor.models.training import Epoch, TrainedModel
+    from fulgor.models.fitting import Epoch
+    from fulgor.models.training import TrainedModel
 
 __all__ = ["train"]
 
@@ -49,7 +50,7 @@ def train(
 
     from fulgor.consumer.settings import load_settings
     from fulgor.models.export import save
-    from fulgor.models.training import TrainingConfig
+    from fulgor.models.fitting import TrainingConfig
     from fulgor.models.training import train as fit
     from fulgor.streams.registry import instrument
 

@@ -10,8 +10,9 @@ import torch
 
 from fulgor.models.dataset import Dataset, Example
 from fulgor.models.export import save
+from fulgor.models.fitting import TrainingConfig
 from fulgor.models.layout import CLASSES
-from fulgor.models.training import TrainedModel, TrainingConfig, train
+from fulgor.models.training import TrainedModel, train
 
 STEPS = 5
 FEATURES = 7
