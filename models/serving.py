@@ -1,6 +1,6 @@
 """A model ready to run: ONNX Runtime on the CPU, torch on CUDA, behind one interface.
 
-Nothing here imports torch until a GPU is in use, so a CPU consumer starts faster and is some 300 MB
+Nothing here imports torch until a GPU is in use, so a CPU consumer starts faster and is over 100 MB
 smaller.
 """
 
