@@ -309,7 +309,7 @@ class TestCommand:
         ("words", "code", "problem"),
         [
             (["--topic", "t", "--kafka", "sasl.password=x"], 2, "FULGOR_KAFKA_SASL_PASSWORD"),
-            (["--topic", "t", "--kafka", "nonsense"], 2, "NAME=VALUE"),
+            (["--topic", "t", "--kafka", "nonsense"], 2, "name=value"),
             (["--topic", "absent-topic"], 4, "does not exist"),
         ],
     )
