@@ -123,13 +123,15 @@ class Pipeline:
         messages, self._pending = self._pending, []
         return Cut(messages, reason) if messages else None
 
-    def forget(self, assignment: Assignment) -> None:
-        """Drop the pending work of a lost assignment."""
+    def forget(self, assignment: Assignment) -> int:
+        """Drop the pending work of a lost assignment, and return how many bytes of messages that frees."""
         slots = [slot for bucket in self._buckets.drain() for slot in bucket]
+        freed = sum(pending.delivery.size for pending in self._pending if pending.delivery.assignment is assignment)
         self._pending = [pending for pending in self._pending if pending.delivery.assignment is not assignment]
         for slot in slots:
             if slot.pending.delivery.assignment is not assignment:
                 self._buckets.add(_shapes(slot.item), slot)
+        return freed
 
     def _read(self, pending: Pending) -> list[_Slot]:
         delivery = pending.delivery

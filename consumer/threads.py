@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future
-from queue import Empty, Queue
+from concurrent.futures import Future, wait
+from queue import Empty, Full, Queue
 from threading import Event, Thread
+from time import monotonic
 from typing import Any, TypeVar
 
 from fulgor.consumer.batches import FlushReason
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _CUTS_AHEAD = 2
 _RETRY_S = 1.0
+_LOOK_S = 0.1
 
 
 class Drain:
@@ -62,9 +64,9 @@ class Background:
         self._committer = committer
         self._finished = finished
         self._inbox: Queue[Delivery | Drain | Forget | None] = Queue()  # bounded in bytes by the intake
-        self._outbox: Queue[Cut | Drain | Command | None] = Queue(_CUTS_AHEAD)
+        self._outbox: Queue[Cut | Drain | Command] = Queue(_CUTS_AHEAD)
         self._stopping = Event()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._threads = [
             Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("fulgor-worker", self._work), ("fulgor-writer", self._write))
@@ -94,11 +96,10 @@ class Background:
             No answer in time.
         """
         future: Future[T] = Future()
-        self._outbox.put((command, future), timeout=timeout_s)
-        waited = 0.0
-        while not future.done() and self.failure is None and waited < timeout_s:
-            _sleep(future, 0.1)
-            waited += 0.1
+        give_up = monotonic() + timeout_s
+        if self._put((command, future), lambda: self.failure is not None or monotonic() >= give_up):
+            while self.failure is None and monotonic() < give_up and not wait([future], _LOOK_S).done:
+                pass
         self.raise_failure()
         return future.result(0)
 
@@ -115,17 +116,16 @@ class Background:
             thread.join(timeout_s)
 
     def _wait(self, event: Event, timeout_s: float) -> bool:
-        waited = 0.0
-        while not event.wait(0.1):
-            waited += 0.1
-            if waited >= timeout_s or self.failure is not None:
+        give_up = monotonic() + timeout_s
+        while not event.wait(_LOOK_S):
+            if monotonic() >= give_up or self.failure is not None:
                 return False
         return True
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - raised again on the polling thread by raise_failure
+        except BaseException as error:  # noqa: BLE001 - raised again on the polling thread by raise_failure
             self.failure = error
             self._stopping.set()
             self._inbox.put(None)
@@ -144,11 +144,10 @@ class Background:
             if isinstance(item, Delivery):
                 self._accept(item)
             elif isinstance(item, Forget):
-                self._pipeline.forget(item.assignment)
+                self._finished(Committed({}, (), self._pipeline.forget(item.assignment)))
             else:
                 self._hand_over(self._pipeline.cut(FlushReason.END))
-                self._put(item)
-        self._put(None)
+                self._put(item, self._stopping.is_set)
 
     def _accept(self, delivery: Delivery) -> None:
         if delivery.assignment.lost:
@@ -165,20 +164,39 @@ class Background:
 
     def _hand_over(self, cut: Cut | None) -> None:
         if cut is not None:
-            self._put(cut)
+            self._put(cut, self._stopping.is_set)
 
-    def _put(self, item: Cut | Drain | None) -> None:
-        self._outbox.put(item)
+    def _put(self, item: Cut | Drain | Command, given_up: Callable[[], bool]) -> bool:
+        """Queue something for the writer; False if the wait for a free place was given up, for it may be dead."""
+        while True:
+            try:
+                self._outbox.put(item, timeout=_LOOK_S)
+            except Full:
+                if given_up():
+                    return False
+            else:
+                return True
 
     def _write(self) -> None:
-        while (item := self._outbox.get()) is not None:
-            if isinstance(item, Cut):
-                self._finished(self._committer.commit(item))
-            elif isinstance(item, Drain):
-                item.done.set()
-            else:
-                _answer(*item)
-        self._committer.close()
+        try:
+            while (item := self._next()) is not None:
+                if isinstance(item, Cut):
+                    self._finished(self._committer.commit(item))
+                elif isinstance(item, Drain):
+                    item.done.set()
+                else:
+                    _answer(*item)
+        finally:
+            self._committer.close()
+
+    def _next(self) -> Cut | Drain | Command | None:
+        """Return the writer's next piece of work, None when there is none left and the end was asked for."""
+        while True:
+            try:
+                return self._outbox.get(timeout=_LOOK_S)
+            except Empty:
+                if self._stopping.is_set():
+                    return None
 
 
 def _answer(command: Callable[[], Any], future: Future[Any]) -> None:
@@ -186,9 +204,3 @@ def _answer(command: Callable[[], Any], future: Future[Any]) -> None:
         future.set_result(command())
     except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
         future.set_exception(error)
-
-
-def _sleep(future: Future[Any], seconds: float) -> None:
-    done = Event()
-    future.add_done_callback(lambda _: done.set())
-    done.wait(seconds)

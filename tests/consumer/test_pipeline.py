@@ -109,9 +109,11 @@ def test_a_registry_that_is_away_is_no_dead_letter_and_takes_nothing_in():
 
 def test_forgetting_an_assignment_keeps_the_others_work():
     gone, kept, line = assignment(), assignment(), pipeline()
-    line.accept(delivery(gone, message(record("a"))))
+    dropped = delivery(gone, message(record("a")))
+    line.accept(dropped)
     line.accept(delivery(kept, message(record("b"))))
-    line.forget(gone)
+    assert line.forget(gone) == dropped.size
+    assert line.forget(gone) == 0
     cut = line.cut(FlushReason.END)
     assert [row.alert for pending in cut.messages for row in pending.results] == ["b"]
 

@@ -1,0 +1,134 @@
+"""Worker and writer threads: none waits for a dead one, and every byte is given back."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+
+import pytest
+from toy import ToyPredictor, ToyStream, message, record
+
+from fulgor.consumer.committer import Committed
+from fulgor.consumer.messages import Assignment, Delivery, Partition
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.pipeline import Pipeline
+from fulgor.consumer.threads import Background, Forget
+from fulgor.errors import DatabaseError
+
+
+class Committer:
+    """Stands for the database: takes cuts when it is let, or fails."""
+
+    def __init__(self) -> None:
+        self.may_go, self.closed, self.fails = Event(), False, False
+        self.may_go.set()
+
+    def commit(self, cut) -> Committed:
+        self.may_go.wait(20)
+        if self.fails:
+            raise DatabaseError("the database did not come back")
+        return Committed({}, (), sum(pending.delivery.size for pending in cut.messages))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Rig:
+    def __init__(self, predictor: ToyPredictor | None = None, deadline_s: float = 0.01) -> None:
+        self.committer, self.freed = Committer(), []
+        predictor = predictor or ToyPredictor()
+        line = Pipeline(
+            ToyStream(), predictor, predictor.classes, batch_size=2, deadline_s=deadline_s, metrics=Metrics()
+        )
+        self.background = Background(line, self.committer, lambda done: self.freed.append(done.bytes))
+        self.background.start()
+
+    def send(self, to: Assignment, count: int) -> int:
+        size = 0
+        for _ in range(count):
+            one = Delivery(to, to.expected, to.expected, message(record(to.expected)), received=time.monotonic())
+            to.expected += 1
+            size += one.size
+            self.background.put(one)
+        return size
+
+    def stopped_within(self, seconds: float) -> bool:
+        started = time.monotonic()
+        self.background.stop(10)
+        return time.monotonic() - started < seconds
+
+
+def assignment(number: int = 0) -> Assignment:
+    return Assignment(Partition("t", number), feed_id=number, epoch=1, segment=0, expected=0)
+
+
+def until(condition, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_every_byte_is_given_back_whatever_becomes_of_the_message():
+    rig = Rig(deadline_s=30)
+    kept, gone, never_taken_in = assignment(0), assignment(1), assignment(2)
+    sent = rig.send(kept, 2) + rig.send(gone, 1)
+    rig.background.put(Forget(gone))
+    never_taken_in.lost = True
+    sent += rig.send(never_taken_in, 5)
+    assert rig.background.drain(5)
+    assert sum(rig.freed) == sent
+    assert rig.stopped_within(2)
+    assert rig.committer.closed
+
+
+def test_a_worker_that_fails_does_not_hold_up_the_end():
+    class Broken(ToyPredictor):
+        def predict(self, arrays):
+            raise MemoryError("the batch does not fit")
+
+    rig = Rig(Broken())
+    rig.send(assignment(), 1)
+    until(lambda: rig.background.failure is not None)
+    with pytest.raises(MemoryError):
+        rig.background.raise_failure()
+    assert not rig.background.drain(5)
+    assert rig.stopped_within(2)
+    assert rig.committer.closed
+
+
+def test_a_writer_that_fails_holds_up_neither_the_worker_nor_a_question():
+    rig = Rig()
+    rig.committer.may_go.clear()
+    rig.send(assignment(), 100)
+    until(lambda: rig.background._outbox.full())
+    rig.committer.fails = True
+    rig.committer.may_go.set()
+    started = time.monotonic()
+    with pytest.raises(DatabaseError):
+        rig.background.ask(lambda: 1, 30)
+    assert time.monotonic() - started < 2
+    assert rig.stopped_within(2)
+
+
+def test_a_question_behind_a_full_queue_times_out():
+    rig = Rig()
+    rig.committer.may_go.clear()
+    rig.send(assignment(), 100)
+    until(lambda: rig.background._outbox.full())
+    with pytest.raises(TimeoutError):
+        rig.background.ask(lambda: 1, 0.3)
+    rig.committer.may_go.set()
+    assert rig.background.ask(lambda: 1, 5) == 1
+    assert rig.stopped_within(2)
+
+
+def test_what_is_no_exception_is_a_failure_too():
+    class Panicking(ToyPredictor):
+        def predict(self, arrays):
+            raise SystemExit("a library that ends the process")
+
+    rig = Rig(Panicking())
+    rig.send(assignment(), 1)
+    until(lambda: rig.background.failure is not None)
+    assert rig.stopped_within(2)
