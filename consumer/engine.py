@@ -22,6 +22,7 @@ from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.source import Polled, Source
 from fulgor.consumer.threads import Background, Forget
+from fulgor.errors import BrokerError, DatabaseError
 
 __all__ = ["Engine", "Limits"]
 
@@ -30,6 +31,8 @@ T = TypeVar("T")
 _POLL_S = 0.1
 _TICK_S = 1.0
 _RECLAIM_S = 10.0
+# Twice this, for a claim may ask twice, must stay below max.poll.interval.ms (300 s): nothing is polled meanwhile.
+_ANSWER_S = 120.0
 _IDLE_S = 3.0
 
 
@@ -117,7 +120,7 @@ class Engine:
             if monotonic() >= next_tick:
                 self._tick()
                 next_tick = monotonic() + _TICK_S
-            if until_end and self._everything_read():
+            if until_end and self._everything_read() and self._everything_stored():
                 return
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
@@ -143,7 +146,7 @@ class Engine:
         self._settle()
         finished = [assignment for assignment in held if not assignment.lost]
         if finished and self._background.failure is None:
-            self._background.ask(lambda: self._committer.release(finished), self._limits.drain_s)
+            self._release(finished)
         self._let_go(partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
@@ -153,7 +156,20 @@ class Engine:
         self._let_go(partitions)
 
     def _ask(self, command: Callable[[], T], /) -> T:
-        return self._background.ask(command, self._limits.patience_s)
+        try:
+            return self._background.ask(command, _ANSWER_S)
+        except TimeoutError:
+            raise DatabaseError(
+                f"the database gave no answer for {_ANSWER_S:.0f} s while partitions were claimed; start again when it"
+                " is back: everything goes on where it was"
+            ) from None
+
+    def _release(self, finished: Sequence[Assignment]) -> None:
+        try:
+            self._background.ask(lambda: self._committer.release(finished), self._limits.drain_s)
+        except TimeoutError:
+            # All of it is committed; only the note of a departure in good order comes later, or not at all.
+            log.warning("the database did not answer in %.0f s to a release", self._limits.drain_s)
 
     def _drop(self, assignments: Sequence[Assignment]) -> None:
         for assignment in assignments:
@@ -169,8 +185,12 @@ class Engine:
 
     def _receive(self, polled: Polled) -> None:
         assignment = self._held.get(polled.partition)
-        if assignment is None or assignment.lost or polled.offset < assignment.expected:
-            return  # read before a seek or under an earlier assignment
+        if assignment is None or assignment.lost:
+            return  # read under an earlier assignment
+        if polled.offset < assignment.expected:
+            if polled.is_mark:
+                raise _gone_back(polled, assignment)
+            return  # read before a seek
         if polled.is_mark:
             if polled.cause != "expired":
                 self._at_end.add(polled.partition)
@@ -209,6 +229,7 @@ class Engine:
         self._background.put(Forget(assignment))
         if self._held.get(assignment.partition) is assignment:
             self._source.pause([assignment.partition])
+            self._at_end.discard(assignment.partition)
             self._fenced[assignment.partition] = monotonic()
 
     def _reclaim(self) -> None:
@@ -219,7 +240,8 @@ class Engine:
             [assignment] = self._held.claim([partition], self._ask)
             self._held.add([assignment])
             self._source.seek(partition, assignment.expected)
-            self._source.resume([partition])
+            if not self._intake.paused:
+                self._source.resume([partition])
             log.warning("%s: claimed again, going on at %d", partition, assignment.expected)
 
     def _throttle(self) -> None:
@@ -248,6 +270,12 @@ class Engine:
         self._idle_since = monotonic()
         return self._at_end.issuperset(partitions) and not self._fenced
 
+    def _everything_stored(self) -> bool:
+        """Commit what was read; False if that takes longer than a drain may, or if some of it was fenced."""
+        finished = self._background.drain(self._limits.drain_s)
+        self._settle()
+        return finished and not self._fenced
+
     def _nobody_works(self) -> bool:
         """Tell, for a member without partitions, whether the group is done: asked now and then, not in every round."""
         if monotonic() - self._idle_since < _IDLE_S:
@@ -262,3 +290,11 @@ class Engine:
             self.revoked(partitions)
         self._background.raise_failure()
         self._tick()
+
+
+def _gone_back(polled: Polled, assignment: Assignment) -> BrokerError:
+    return BrokerError(
+        f"{polled.partition}: the next offset is {assignment.expected}, but the partition ends or begins at"
+        f" {polled.offset}: the topic was made anew or cut off. Start again: where the broker gives topics ids, a new"
+        " topic is read from its beginning; elsewhere take another --group"
+    )

@@ -124,8 +124,7 @@ class KafkaSource:
         if error is not None:
             return Polled(partition, offset, is_mark=True)
         kind, stamp = message.timestamp()
-        headers = [(str(name), _bytes(value)) for name, value in list(message.headers() or ())]
-        return Polled(partition, offset, message.value(), message.key(), headers, stamp if kind else None)
+        return Polled(partition, offset, message.value(), message.key(), _headers(message), stamp if kind else None)
 
     def _failed(self, message: Message, error: KafkaError) -> Polled | None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -183,6 +182,8 @@ class KafkaSource:
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Begin to deliver these partitions from these offsets."""
         self._consumer.incremental_assign([_theirs(partition, offset) for partition, offset in offsets.items()])
+        # librdkafka remembers a pause beyond the assignment that it was made in.
+        self.resume(offsets)
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         """Stop delivering these partitions."""
@@ -254,3 +255,16 @@ def _theirs(partition: Partition, offset: int | None = None) -> TopicPartition:
 
 def _bytes(value: object) -> bytes | None:
     return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
+
+
+def _headers(message: Message) -> list[tuple[str, bytes | None]]:
+    """Return a message's headers; none, with a log line, where the client cannot read them."""
+    try:
+        found = message.headers()
+    except SystemError as error:  # a name that is not UTF-8
+        log.warning(
+            "%s[%s] offset %s: unreadable headers are left out: %s",
+            message.topic(), message.partition(), message.offset(), error.__cause__ or error,
+        )  # fmt: skip
+        return []
+    return [(str(name), _bytes(value)) for name, value in list(found or ())]

@@ -75,7 +75,8 @@ class Delivery:
     @property
     def size(self) -> int:
         """Bytes held in memory for this message."""
-        return len(self.value or b"") + len(self.key or b"") + 200
+        headers = sum(len(name) + len(value or b"") for name, value in self.headers)
+        return len(self.value or b"") + len(self.key or b"") + headers + 200
 
     @property
     def next_offset(self) -> int:
