@@ -42,10 +42,13 @@ def flat_out(arguments: argparse.Namespace) -> dict:
 
 def line(name: str, counts: dict) -> str:
     rate = counts["messages"] / counts["seconds"]
-    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in counts["stage_share"].items())
     p50, p99 = (1e3 * counts[key] for key in ("latency_p50", "latency_p99"))
+    stages = ", ".join(
+        f"{stage} {1e6 * seconds / counts['messages']:.0f} us ({counts['stage_share'][stage]:.0%})"
+        for stage, seconds in counts["stage_seconds"].items()
+    )
     return (
-        f"| {name} | {counts['stored']} | {rate:.0f} | {p50:.0f} | {p99:.0f} | {counts['mean_fill']:.2f} | {shares} |"
+        f"| {name} | {counts['stored']} | {rate:.0f} | {p50:.0f} | {p99:.0f} | {counts['mean_fill']:.2f} | {stages} |"
     )
 
 
@@ -57,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rates", type=int, nargs="*", default=[100, 333, 1000])
     parser.add_argument("--seconds", type=float, default=20)
     arguments = parser.parse_args()
-    print("| load | stored | alerts/s | p50 ms | p99 ms | mean fill | share of the stages' time |")
+    print("| load | stored | alerts/s | p50 ms | p99 ms | mean fill | wall time by stage and its share |")
     print("|---|---|---|---|---|---|---|")
     for rate in arguments.rates:
         print(line(f"{rate}/s", at_rate(arguments, rate)), flush=True)

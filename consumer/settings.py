@@ -51,7 +51,7 @@ class Settings(BaseModel):
         10_000, ge=1000, le=3_600_000, description="silence after which the broker gives a consumer's partitions away"
     )
     batch_size: int = Field(256, ge=1, le=8192, description="items in a full micro-batch")
-    deadline_ms: int = Field(50, ge=1, le=60_000, description="longest time that a message waits for its batch to fill")
+    deadline_ms: int = Field(25, ge=1, le=60_000, description="longest time that a message waits for its batch to fill")
     inbox_mb: int = Field(
         64, ge=1, le=65_536, description="bytes of messages in flight before partitions are paused, in MiB"
     )

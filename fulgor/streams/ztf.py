@@ -75,6 +75,7 @@ class ZTF:
         source: SchemaSource | None = schema_source(settings.schemas) if settings.schemas else None
         self._decoder = ZtfDecoder(source)
         self.preprocessing_hash = DEFAULT.content_hash
+        healpix_index(0.0, 0.0)  # its first call imports astropy: not while the first alert waits
 
     def decode(self, value: bytes) -> Sequence[Record | MalformedError]:
         """Return the alerts of a message, each decoded or an error of its own."""
