@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -33,6 +34,9 @@ _CLIENT = {
     "topic.metadata.refresh.interval.ms": 5000,
 }
 _CLASSIC = {"partition.assignment.strategy": "cooperative-sticky"}
+# Not message.headers(): for a name that is not UTF-8 the client sets an exception and returns a damaged list, which
+# the interpreter notices here, but not in a call that it has specialised; there the process dies.
+_ask_headers = methodcaller("headers")
 # librdkafka refuses these under KIP-848: the broker decides.
 _CLASSIC_ONLY = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type")
 
@@ -150,7 +154,9 @@ class KafkaSource:
             high,
             low,
         )
-        self.seek(partition, low)
+        # No seek: librdkafka has given the partition up and would refuse it.
+        self.unassign([partition])
+        self.assign({partition: low})
         return Polled(partition, low, is_mark=True, cause="expired")
 
     def _watermarks(self, partition: Partition) -> tuple[int, int]:
@@ -260,7 +266,7 @@ def _bytes(value: object) -> bytes | None:
 def _headers(message: Message) -> list[tuple[str, bytes | None]]:
     """Return a message's headers; none, with a log line, where the client cannot read them."""
     try:
-        found = message.headers()
+        found = _ask_headers(message)
     except SystemError as error:  # a name that is not UTF-8
         log.warning(
             "%s[%s] offset %s: unreadable headers are left out: %s",
