@@ -33,6 +33,9 @@ __all__ = ["Committed", "Committer", "batch_of"]
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _RETRY_S = 0.5
+# A process that is stopped (SIGSTOP, a laptop asleep) within its transaction would keep the feeds' rows locked, and the
+# next owner waiting, for as long as it sleeps. Between two statements of ours lie milliseconds.
+_IDLE_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,9 @@ class Committer:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self._connection = connect(self._url, application=f"fulgor {self._owner}")
+            connection = connect(self._url, application=f"fulgor {self._owner}")
+            connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [str(_IDLE_MS)])
+            self._connection = connection
         return self._connection
 
     def _count(self, outcome: Outcome) -> None:

@@ -85,14 +85,11 @@ def transient(error: psycopg.Error) -> bool:
     state = error.sqlstate or ""
     if isinstance(error, (errors.InsufficientPrivilege, *DATA_ERRORS)):
         return False
-    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) or state[:2] in {
-        "08",
-        "40",
-        "53",
-        "55",
-        "57",
-        "58",
-    }
+    return (
+        isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        or state[:2] in {"08", "40", "53", "55", "57", "58"}
+        or state in {"25006", "25P03", "25P04"}  # a standby that is not yet promoted; a session ended for its idleness
+    )
 
 
 @contextmanager
