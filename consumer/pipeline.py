@@ -94,13 +94,11 @@ class Pipeline:
             A schema registry is away: nothing was taken in, try the same message again.
         """
         pending = Pending(delivery)
-        if delivery.is_mark:
-            slots: list[_Slot] = []
-        else:
-            slots = self._read(pending)
+        records = [] if delivery.is_mark else self._read(pending)
         self._pending.append(pending)
         flushed = False
-        for slot in slots:
+        # One record after the other: the arrays of a message with thousands of them would not fit.
+        for slot in self._slots(pending, records):
             full = self._buckets.add(_shapes(slot.item), slot)
             if full is not None:
                 self._infer(full, FlushReason.FULL)
@@ -133,24 +131,25 @@ class Pipeline:
                 self._buckets.add(_shapes(slot.item), slot)
         return freed
 
-    def _read(self, pending: Pending) -> list[_Slot]:
-        delivery = pending.delivery
-        where = (delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset)
+    def _read(self, pending: Pending) -> Sequence[Record | MalformedError]:
         try:
             with self._timed("decode"):
-                records = self._decode(delivery.value)
+                records = self._decode(pending.delivery.value)
         except BrokerError:
             raise
         except Exception as error:  # noqa: BLE001 - the quarantine: whatever a message does to the decoder, it is kept
-            pending.dead.append(_dead_letter(Coordinates(*where, 0, 0, 1, 1), "decode", error))
+            pending.dead.append(_dead_letter(Coordinates(*_place(pending), 0, 0, 1, 1), "decode", error))
             return []
+        self._metrics.stage_items.labels("decode").inc(len(records))
         if not records:
             pending.empty.append((-1, 0))
-        slots: list[_Slot] = []
+        return records
+
+    def _slots(self, pending: Pending, records: Sequence[Record | MalformedError]) -> Iterator[_Slot]:
         for index, record in enumerate(records):
             with self._timed("prepare"):
-                slots += self._prepare(pending, (*where, index), len(records), record)
-        return slots
+                slots = list(self._prepare(pending, (*_place(pending), index), len(records), record))
+            yield from slots
 
     def _decode(self, value: bytes | None) -> Sequence[Record | MalformedError]:
         if value is None:
@@ -184,6 +183,7 @@ class Pipeline:
             first = slots[0].item.arrays
             arrays = {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in first}
             output = self._predictor.predict(arrays)
+        self._metrics.stage_items.labels("infer").inc(len(slots))
         for index, slot in enumerate(slots):
             row = {name: values[index] for name, values in output.items()}
             slot.pending.results.append(_result(slot, row, self._classes))
@@ -196,6 +196,11 @@ class Pipeline:
             yield
         finally:
             self._metrics.stage_seconds.labels(stage).inc(perf_counter() - started)
+
+
+def _place(pending: Pending) -> tuple[int, int, int]:
+    delivery = pending.delivery
+    return delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset
 
 
 def _shapes(item: Item) -> tuple[tuple[str, tuple[int, ...]], ...]:

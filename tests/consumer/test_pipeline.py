@@ -56,6 +56,23 @@ def test_a_full_bucket_waits_for_messages_of_another_shape_until_the_cut():
     assert predictor.batches == [(4, 4), (1, 9)]
 
 
+def test_a_message_with_many_records_is_prepared_no_further_than_a_batch_ahead():
+    class Counting(ToyStream):
+        prepared, most = 0, 0
+
+        def prepare(self, record):
+            self.prepared += 1
+            self.most = max(self.most, self.prepared - 4 * len(predictor.batches))
+            return super().prepare(record)
+
+    predictor, stream = ToyPredictor(), Counting()
+    line = Pipeline(stream, predictor, predictor.classes, batch_size=4, deadline_s=60, metrics=Metrics())
+    line.accept(delivery(assignment(), message(*(record(index) for index in range(102)))))
+    [pending] = line.cut(FlushReason.END).messages
+    assert [row.at.record for row in pending.results] == list(range(102))
+    assert stream.most == 4
+
+
 def test_no_more_than_twice_a_batch_waits():
     held, line = assignment(), pipeline()
     cuts = [line.accept(delivery(held, b"broken")) for _ in range(8)]
