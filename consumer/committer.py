@@ -132,6 +132,7 @@ class Committer:
                 fenced |= self._unsettled(batch, error.feeds)
                 batch = batch.without(error.feeds)
         self._metrics.stage_seconds.labels("write").inc(perf_counter() - started)
+        self._metrics.stage_items.labels("write").inc(len(batch.results) + len(batch.dead))
         self._observe_latency([pending for pending in messages if pending.delivery.assignment.feed_id not in fenced])
         assignments = {pending.delivery.assignment.feed_id: pending.delivery.assignment for pending in messages}
         offsets = {
@@ -172,7 +173,9 @@ class Committer:
         give_up = monotonic() + self._patience_s
         while True:
             try:
-                return work(self._connected())
+                done = work(self._connected())
+                self._metrics.database_up.set(1)
+                return done
             except psycopg.Error as error:
                 if not transient(error):
                     with translated(self._url):
@@ -181,6 +184,8 @@ class Committer:
             except DatabaseError as error:
                 problem = error
             self.close()
+            self._metrics.database_up.set(0)
+            self._metrics.database_retries.inc()
             if monotonic() >= give_up or self._stopping.is_set():
                 self._give_up(problem)
             log.warning("database %s is away, trying again: %s", location(self._url), problem)

@@ -13,11 +13,12 @@ from threading import Event
 from types import FrameType
 from typing import Any
 
-from prometheus_client import start_http_server
-
+from fulgor import __version__
 from fulgor.consumer.assignments import Assignments
 from fulgor.consumer.committer import Committer
+from fulgor.consumer.endpoint import serving
 from fulgor.consumer.engine import Engine, Limits
+from fulgor.consumer.health import Health
 from fulgor.consumer.kafka import KafkaSource, parse_start
 from fulgor.consumer.kafkaadmin import Cluster, check_pattern
 from fulgor.consumer.metrics import Metrics
@@ -26,7 +27,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.consumer.source import Source
 from fulgor.consumer.status import StatusLine, summary
 from fulgor.consumer.stream import Predictor, Stream
-from fulgor.errors import ModelError, SettingsError
+from fulgor.errors import ModelError
 from fulgor.storage.database import connect, translated
 from fulgor.storage.feeds import first_start
 from fulgor.storage.migrate import check_schema
@@ -113,7 +114,8 @@ def consume(
     source = open_source()
     start, first = _first_start(what, source, settings.start)
     metrics, stopping = Metrics(), Event()
-    _serve_metrics(settings.metrics_port, metrics)
+    _introduce(what, metrics)
+    health = Health(metrics)
     pipeline = Pipeline(
         stream, predictor, predictor.classes,
         batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
@@ -125,11 +127,21 @@ def consume(
     )  # fmt: skip
     assignments = Assignments(source, committer, what.group, start=start, first=first)
     limits = Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s)
-    with StatusLine(metrics, title) as line, _signals(stopping):
+    with (
+        serving(settings.metrics_port, metrics.registry, health),
+        StatusLine(metrics, title) as line,
+        _signals(stopping),
+    ):
+
+        def tick() -> None:
+            health.note(engine.state())
+            line.tick()
+
         engine = Engine(
             source, pipeline, committer, assignments,
-            limits=limits, metrics=metrics, stopping=stopping, on_tick=line.tick,
+            limits=limits, metrics=metrics, stopping=stopping, on_tick=tick,
         )  # fmt: skip
+        health.watch(engine.dead_threads)
         engine.run(until_end=until_end)
     log.info("finished: %s", summary(metrics))
     return metrics
@@ -154,14 +166,11 @@ def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Ma
         return first_start(connection, what.group, source.cluster, what.stream.name, start, source.partitions())
 
 
-def _serve_metrics(port: int | None, metrics: Metrics) -> None:
-    if port is None:
-        return
-    try:
-        start_http_server(port, registry=metrics.registry)
-    except OSError as error:
-        raise SettingsError(f"metrics port {port}: {error.strerror}; choose another with --metrics-port") from None
-    log.info("metrics on http://0.0.0.0:%d/metrics", port)
+def _introduce(what: Consumption, metrics: Metrics) -> None:
+    """Put version and model on the metrics page; the tables were just checked, so the database is up."""
+    device = getattr(what.predictor, "device", "cpu")
+    metrics.process_info.labels(__version__, what.stream.name, what.predictor.model_hash, device).set(1)
+    metrics.database_up.set(1)
 
 
 @contextmanager

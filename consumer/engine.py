@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from fulgor.consumer.assignments import Assignments
 from fulgor.consumer.committer import Committed, Committer
+from fulgor.consumer.health import EngineState
 from fulgor.consumer.intake import Intake
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
@@ -86,6 +87,14 @@ class Engine:
         self._at_end: set[Partition] = set()
         self._idle_since = monotonic()
         self._was_assigned = False
+
+    def state(self) -> EngineState:
+        """Return what a readiness check wants to know; called on the polling thread."""
+        return EngineState(joined=self._was_assigned, paused=self._intake.paused)
+
+    def dead_threads(self) -> list[str]:
+        """Return the names of the threads that ended although nobody asked them to."""
+        return self._background.dead_threads()
 
     def run(self, *, until_end: bool = False) -> None:
         """Consume.
@@ -255,6 +264,7 @@ class Engine:
     def _tick(self) -> None:
         self._reclaim()
         self._metrics.in_flight.set(self._intake.held)
+        self._metrics.oldest_pending.set(self._intake.oldest_age())
         self._metrics.paused.set(self._intake.paused)
         for assignment in self._held.all():
             end = self._source.end_offset(assignment.partition)

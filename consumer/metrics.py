@@ -52,6 +52,12 @@ class Metrics:
             ["stage"],
             registry=self.registry,
         )
+        self.stage_items = Counter(
+            "fulgor_stage_items",
+            "Work done by stage: decode counts records, prepare and infer items, write items of committed batches",
+            ["stage"],
+            registry=self.registry,
+        )
         self.latency = Histogram(
             "fulgor_append_to_commit_seconds",
             "From the Kafka timestamp of a message to its committed rows (append time on LogAppendTime topics)",
@@ -62,6 +68,31 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "fulgor_in_flight_bytes", "Bytes of messages read and not yet stored", registry=self.registry
+        )
+        self.oldest_pending = Gauge(
+            "fulgor_oldest_pending_seconds",
+            "For how long the oldest message that is read and not yet stored has waited, to about a second",
+            registry=self.registry,
+        )
+        self.database_retries = Counter(
+            "fulgor_database_retries",
+            "Database work begun again, because the database was away or refused it for the moment",
+            registry=self.registry,
+        )
+        self.database_up = Gauge(
+            "fulgor_database_up", "1 if the database answered last, 0 while it is away", registry=self.registry
+        )
+        self.alerts_published = Counter(
+            "fulgor_alerts_published", "Anomalies that Kafka has acknowledged (--alerts-to)", registry=self.registry
+        )
+        self.alerts_pending = Gauge(
+            "fulgor_alerts_pending", "Stored anomalies that are still to be published", registry=self.registry
+        )
+        self.process_info = Gauge(
+            "fulgor_process_info",
+            "Always 1; its labels say which program and model this is",
+            ["version", "stream", "model", "device"],
+            registry=self.registry,
         )
         self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
         self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)

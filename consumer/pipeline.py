@@ -166,6 +166,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the quarantine, as above, for one record
             pending.dead.append(_dead_letter(Coordinates(*where, 0, records, 1), "prepare", error))
             return
+        self._metrics.stage_items.labels("prepare").inc(len(items))
         if not items:
             pending.empty.append((where[3], records))
         for index, item in enumerate(items):

@@ -108,6 +108,12 @@ class Background:
         if self.failure is not None:
             raise self.failure
 
+    def dead_threads(self) -> list[str]:
+        """Return the names of the threads that ended although nobody asked them to."""
+        if self._stopping.is_set() and self.failure is None:
+            return []
+        return [thread.name for thread in self._threads if thread.ident is not None and not thread.is_alive()]
+
     def stop(self, timeout_s: float) -> None:
         """End both threads; what is still queued stays unread and will be read again."""
         self._stopping.set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import yaml
 from typer.testing import CliRunner
 
 from fulgor.cli import app
+from fulgor.consumer.endpoint import serving
+from fulgor.consumer.health import Health
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.settings import Settings, load_settings
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
@@ -114,6 +118,21 @@ def test_the_consumer_has_time_to_drain(compose: dict[str, Any]) -> None:
     assert float(grace.removesuffix("s")) > Settings().drain_s + 10
 
 
+def test_the_consumer_is_asked_whether_it_is_healthy(compose: dict[str, Any]) -> None:
+    consumer = compose["services"]["consumer"]
+    program = consumer["healthcheck"]["test"]
+    assert program[:3] == ["CMD", "python", "-c"]
+    port = consumer["environment"]["FULGOR_METRICS_PORT"]
+    assert f"http://127.0.0.1:{port}/healthz" in program[3]
+    metrics = Metrics()
+    health = Health(metrics)
+    with serving(0, metrics.registry, health) as ours:
+        words = [sys.executable, "-c", program[3].replace(str(port), str(ours))]
+        assert subprocess.run(words, check=False, timeout=30).returncode == 0
+        health.watch(lambda: ["a thread"])
+        assert subprocess.run(words, stderr=subprocess.DEVNULL, check=False, timeout=30).returncode != 0
+
+
 def test_the_broker_takes_the_largest_message(compose: dict[str, Any]) -> None:
     environment = compose["services"]["kafka"]["environment"]
     assert environment["KAFKA_MESSAGE_MAX_BYTES"] == MESSAGE_MAX_BYTES
@@ -143,7 +162,6 @@ def test_prometheus_looks_where_the_consumers_are(compose: dict[str, Any]) -> No
     assert place["type"] == "A"
     assert place["port"] == compose["services"]["consumer"]["environment"]["FULGOR_METRICS_PORT"]
     assert str(place["port"]) in compose["services"]["consumer"]["expose"]
-    assert f":{place['port']}/metrics" in compose["services"]["consumer"]["healthcheck"]["test"][-1]
 
 
 def test_the_dashboard_shows_what_is_exported(dashboard: dict[str, Any]) -> None:
@@ -163,6 +181,13 @@ def test_the_dashboard_shows_what_is_exported(dashboard: dict[str, Any]) -> None
         "fulgor_gpu_memory_bytes",
         "fulgor_in_flight_bytes",
         "fulgor_paused",
+        "fulgor_stage_items_total",
+        "fulgor_oldest_pending_seconds",
+        "fulgor_database_retries_total",
+        "fulgor_database_up",
+        "fulgor_process_info",
+        "fulgor_alerts_published_total",
+        "fulgor_alerts_pending",
     }
 
 
