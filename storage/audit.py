@@ -61,6 +61,8 @@ _ITEMS = """
     UNION ALL
     SELECT feed_id, segment, "offset", greatest(record, 0), 0, CASE WHEN record < 0 THEN 1 ELSE records END, 1,
            'empty', NULL FROM fulgor.empty
+    UNION ALL
+    SELECT feed_id, segment, "offset", record, item, records, items, 'sealed', NULL FROM fulgor.sealed_item
 """
 
 # A row that stands where its number in the order says, for all of them, is a set without gaps or doubles.
@@ -87,6 +89,7 @@ message AS (
 stretch AS (
     SELECT feed_id, segment, "offset" AS first, "offset" + 1 AS next, whole FROM message
     UNION ALL SELECT feed_id, segment, first_offset, next_offset, true FROM fulgor.skipped
+    UNION ALL SELECT feed_id, segment, first_offset, next_offset, true FROM fulgor.sealed
 ),
 reached AS (
     SELECT *, max(next) OVER (PARTITION BY feed_id, segment ORDER BY first, next
@@ -95,7 +98,7 @@ reached AS (
 ),
 placed AS (
     SELECT r.*, f.feed_id IS NULL AS no_feed, s.feed_id IS NULL AS no_segment, s.first_offset,
-           CASE WHEN s.segment = f.segment THEN f.next_offset END AS stop,
+           CASE WHEN s.segment = f.segment THEN f.next_offset ELSE s.end_offset END AS stop,
            greatest(coalesce(r.reached, s.first_offset), s.first_offset) AS expected
     FROM reached r
     LEFT JOIN fulgor.feed f ON f.feed_id = r.feed_id
@@ -104,25 +107,31 @@ placed AS (
 last AS (
     SELECT feed_id, segment, max(next) AS next FROM stretch GROUP BY feed_id, segment
 ),
-open_end AS (
+finish AS (
     SELECT f.feed_id, f.segment, f.next_offset AS stop, s.feed_id IS NULL AS no_segment,
            greatest(s.first_offset, l.next) AS reached
     FROM fulgor.feed f
     LEFT JOIN fulgor.segment s ON s.feed_id = f.feed_id AND s.segment = f.segment
     LEFT JOIN last l ON l.feed_id = f.feed_id AND l.segment = f.segment
     WHERE f.next_offset IS NOT NULL
+    UNION ALL
+    SELECT s.feed_id, s.segment, s.end_offset, false, greatest(s.first_offset, l.next)
+    FROM fulgor.segment s
+    JOIN fulgor.feed f ON f.feed_id = s.feed_id AND f.segment <> s.segment
+    LEFT JOIN last l ON l.feed_id = s.feed_id AND l.segment = s.segment
+    WHERE s.end_offset IS NOT NULL
 ),
 damage (feed_id, segment, "offset", next, kind) AS (
     SELECT feed_id, segment, min(first), max(next), CASE WHEN no_feed THEN 'no feed' ELSE 'no segment' END
       FROM placed WHERE no_feed OR no_segment GROUP BY feed_id, segment, no_feed
-    UNION ALL SELECT feed_id, segment, stop, stop, 'no segment' FROM open_end WHERE no_segment
+    UNION ALL SELECT feed_id, segment, stop, stop, 'no segment' FROM finish WHERE no_segment
     UNION ALL SELECT feed_id, segment, first, next, 'message' FROM placed WHERE NOT whole AND NOT no_segment
     UNION ALL SELECT feed_id, segment, first, next, 'before' FROM placed WHERE first < first_offset
     UNION ALL SELECT feed_id, segment, greatest(first, stop), next, 'beyond' FROM placed WHERE next > stop
     UNION ALL SELECT feed_id, segment, first, least(reached, next), 'overlap' FROM placed WHERE first < reached
     UNION ALL SELECT feed_id, segment, expected, least(first, stop), 'missing'
       FROM placed WHERE expected < least(first, stop)
-    UNION ALL SELECT feed_id, segment, reached, stop, 'missing' FROM open_end WHERE reached < stop
+    UNION ALL SELECT feed_id, segment, reached, stop, 'missing' FROM finish WHERE reached < stop
 )
 SELECT d.feed_id, d.segment, d."offset", d.next, d.kind, coalesce(f.group_name, '') AS "group",
        coalesce(f.topic, '') AS topic, coalesce(f.partition, -1) AS partition
@@ -190,7 +199,7 @@ def _finding(row: dict[str, Any], rows: Sequence[_Row]) -> Finding:
             "no segment": f"feed {row['feed_id']} has no segment {row['segment']}",
             "before": f"{span} accounted for, but the segment begins later",
             "beyond": f"{span} accounted for, but the stored next offset lies before",
-            "overlap": f"{span} skipped and accounted for"
+            "overlap": f"{span} skipped or sealed, and accounted for"
             + (f" ({', '.join(map(str, rows))})" if rows else ", or skipped twice"),
             "missing": f"{span} neither accounted for nor skipped",
         }[kind]

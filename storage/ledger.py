@@ -2,7 +2,9 @@
 
 Stored rows, duplicates, dead letters and empty messages carry the coordinates of what they account
 for; skipped ranges carry theirs. The ledger closes when, from each segment's first offset to the
-feed's next one, every item of every record of every message is there exactly once.
+feed's next one (or to where a rewind closed it), every item of every record of every message is
+there exactly once. Nights that were dropped have left the stretches of offsets that they accounted
+for, with counts: these close the ledger and can no longer be recounted.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ class Account:
     first_offset : int
         Where it began.
     next_offset : int or None
-        The next offset to read; None for a closed segment, which ends where its rows end.
+        The next offset to read; where a closed segment ended, None if that was not kept.
     stored, duplicates, dead, empty : int
         Items by what became of them; ``empty`` counts messages and records without items.
     skipped : int
         Offsets that no message was read from.
+    sealed : int
+        Items whose rows were dropped with their night.
     """
 
     feed_id: int
@@ -57,6 +61,7 @@ class Account:
     dead: int
     empty: int
     skipped: int
+    sealed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def read_accounts(connection: Connection, *, stream: str | None = None, group: s
     with connection.cursor(row_factory=class_row(Account)) as cursor:
         return cursor.execute(
             'SELECT feed_id, segment, stream, group_name AS "group", cluster, topic, topic_id, partition, open,'
-            " first_offset, next_offset, stored, duplicates, dead, empty, skipped FROM fulgor.ledger"
+            " first_offset, next_offset, stored, duplicates, dead, empty, skipped, sealed FROM fulgor.ledger"
             " WHERE (%(stream)s::text IS NULL OR stream = %(stream)s)"
             " AND (%(group)s::text IS NULL OR group_name = %(group)s)"
             " ORDER BY group_name, cluster, topic, topic_id, partition, segment",
@@ -120,6 +125,8 @@ def check(connection: Connection, *, stream: str | None = None, group: str | Non
     """
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # Before the moment that is seen begins: a night dropped in between would be neither there nor sealed.
+        connection.execute("LOCK TABLE fulgor.latent IN ACCESS SHARE MODE")
         connection.execute("SET LOCAL work_mem = '64MB'; SET LOCAL enable_partitionwise_join = on")
         damage = find_damage(connection, stream, group, limit)
         orphans = find_orphans(connection, stream, group, limit)

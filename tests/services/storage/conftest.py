@@ -47,7 +47,7 @@ CARD: dict[str, Any] = {
 
 EMPTIED = (
     "toy_alert", "latent", "duplicate", "empty", "skipped", "dead_letter", "dead_message", "offset_audit",
-    "segment", "feed", "model",
+    "sealed", "sealed_item", "skip_order", "segment", "feed", "model",
 )  # fmt: skip
 
 

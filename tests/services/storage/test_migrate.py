@@ -5,8 +5,10 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from fulgor.errors import SchemaVersionError
-from fulgor.storage.database import connect
+from fulgor.errors import DatabaseError, SchemaVersionError
+from fulgor.storage import migrate as migrating
+from fulgor.storage.database import connect, translated
+from fulgor.storage.ledger import check, read_accounts
 from fulgor.storage.migrate import check_schema, migrate
 from fulgor.storage.tables import Column, StreamTable
 
@@ -17,7 +19,7 @@ TOY = StreamTable("toy", "alerts", (Column("ra", "float8", "right ascension, deg
 
 def test_twice_is_once(database):
     with connect(database, vectors=False) as connection:
-        assert migrate(connection, [TOY]) == ["core 1", "toy 1"]
+        assert migrate(connection, [TOY]) == ["core 1", "core 2", "toy 1"]
         assert migrate(connection, [TOY]) == []
         check_schema(connection, TOY)
 
@@ -57,7 +59,7 @@ def test_two_processes_at_once(database):
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 0
         applied.append(int(output))
-    assert sorted(applied) == [0, 2]
+    assert sorted(applied) == [0, 3]
 
 
 def test_missing_tables(database):
@@ -92,7 +94,7 @@ def test_a_failed_migration_leaves_nothing(database):
         with pytest.raises(psycopg.errors.UndefinedObject):
             migrate(connection, [broken])
         assert connection.execute("SELECT to_regnamespace('fulgor')").fetchone() == (None,)
-        assert migrate(connection, [TOY]) == ["core 1", "toy 1"]
+        assert migrate(connection, [TOY]) == ["core 1", "core 2", "toy 1"]
 
 
 def test_columns_carry_their_comments(database):
@@ -103,3 +105,31 @@ def test_columns_carry_their_comments(database):
             " WHERE attrelid = 'fulgor.toy_alert'::regclass AND attname = 'ra'"
         ).fetchone()
     assert found == ("right ascension, degrees",)
+
+
+VERSION_1_ROWS = """
+INSERT INTO fulgor.feed (group_name, cluster, topic, topic_id, partition, stream, segment, next_offset)
+    VALUES ('g', 'c', 't', '', 0, 'toy', 1, 12);
+INSERT INTO fulgor.segment (feed_id, segment, first_offset, reason)
+    SELECT feed_id, n, 10, 'by hand' FROM fulgor.feed, generate_series(0, 1) n;
+INSERT INTO fulgor.empty SELECT feed_id, 0, n, -1, 0 FROM fulgor.feed, generate_series(10, 14) n;
+INSERT INTO fulgor.empty SELECT feed_id, 1, n, -1, 0 FROM fulgor.feed, generate_series(10, 11) n;
+"""
+
+
+def test_a_database_of_version_1_with_rows(database, monkeypatch):
+    with connect(database, vectors=False) as connection:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(migrating, "CORE_VERSION", 1)
+            assert migrate(connection, [TOY]) == ["core 1", "toy 1"]
+        connection.execute(VERSION_1_ROWS)
+        with pytest.raises(SchemaVersionError, match="'core' are at version 1, this program needs 2: run 'fulgor db"):
+            check_schema(connection, TOY)
+        with pytest.raises(DatabaseError, match="run 'fulgor db migrate'"), translated(database):
+            read_accounts(connection)
+        assert migrate(connection, [TOY]) == ["core 2"]
+        check_schema(connection, TOY)
+        report = check(connection)
+        assert report.closed
+        accounts = [(a.segment, a.open, a.first_offset, a.next_offset, a.empty, a.sealed) for a in report.accounts]
+        assert accounts == [(0, False, 10, None, 5, 0), (1, True, 10, 12, 2, 0)]
