@@ -98,6 +98,10 @@ class Cluster:
             if error.args[0].code() in (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE):
                 return ""
             raise BrokerError(f"topic {topic!r}: cannot be described: {self.explain(error.args[0])}") from error
+        except TimeoutError:
+            raise BrokerError(
+                f"topic {topic!r}: the broker {self.bootstrap} did not say within {_TIMEOUT_S:.0f} s what it is"
+            ) from None
 
     def group_protocol(self, wanted: str) -> str:
         """Return the group protocol to use: KIP-848 where the broker has it, unless told otherwise."""

@@ -16,11 +16,13 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from toy import TABLE, ToyPredictor, ToyStream, message, record
 
-from fulgor.consumer import engine
+from fulgor.consumer import engine, kafkaadmin
 from fulgor.consumer.consume import Consumption, consume, kafka_source
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.settings import Settings
+from fulgor.embedded.broker import EmbeddedBroker
+from fulgor.errors import BrokerError
 from fulgor.storage.database import connect
 from fulgor.storage.ledger import check
 from fulgor.storage.migrate import migrate
@@ -196,6 +198,15 @@ def test_two_members_for_one_partition_both_come_to_the_end(broker, topic: Calla
         _, errors = member.communicate(timeout=60)
         assert member.returncode == 0, errors.decode()
     assert stored_once(tables) == list(range(200))
+
+
+def test_a_broker_that_goes_away_before_a_claim_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kafkaadmin, "_TIMEOUT_S", 1.0)
+    with EmbeddedBroker() as own:
+        cluster = kafkaadmin.Cluster(own.bootstrap, {})
+    for _ in range(2):
+        with pytest.raises(BrokerError, match="topic 'any'"):
+            cluster.topic_id("any")
 
 
 def test_a_header_name_that_is_not_text_costs_nothing_but_the_headers(
