@@ -75,7 +75,9 @@ class Assignments:
                 start = self._start if partition.number < self._first.get(partition.topic, 0) else "earliest"
                 offset = self._source.start_offset(partition, start)
                 starts.append((claimed, offset, start))
-            held.append(Assignment(partition, claimed.feed_id, claimed.epoch, claimed.segment, offset))
+            held.append(
+                Assignment(partition, claimed.feed_id, claimed.epoch, claimed.segment, offset, skips=claimed.skips)
+            )
         return held, starts
 
     def others_work(self, ask: Ask) -> bool:

@@ -18,13 +18,14 @@ from typing import NoReturn, TypeVar
 
 import psycopg
 
+from fulgor.consumer.holes import holes
 from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Cut, Pending
 from fulgor.errors import DatabaseError
 from fulgor.storage.database import Connection, connect, location, transient, translated
 from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment, release, unreleased
-from fulgor.storage.rows import Batch, Hole, Outcome, RawMessage, Run
+from fulgor.storage.rows import Batch, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
 from fulgor.storage.writer import FencedError, Writer
 
@@ -116,6 +117,19 @@ class Committer:
                 release(connection, assignment.feed_id, assignment.epoch)
 
         self._patiently(work)
+
+    def moved(self, assignments: Sequence[Assignment]) -> list[Assignment]:
+        """Return those of these assignments that somebody else claimed, or an operator moved."""
+
+        def work(connection: Connection) -> dict[int, int]:
+            rows = connection.execute(
+                "SELECT feed_id, epoch FROM fulgor.feed WHERE feed_id = ANY(%s)",
+                [[assignment.feed_id for assignment in assignments]],
+            ).fetchall()
+            return {int(str(feed_id)): int(str(epoch)) for feed_id, epoch in rows}
+
+        found = self._patiently(work)
+        return [assignment for assignment in assignments if found.get(assignment.feed_id) != assignment.epoch]
 
     def commit(self, cut: Cut) -> Committed:
         """Write a cut, less what belongs to lost assignments, and tell what became of it."""
@@ -250,5 +264,5 @@ def _extend(run: Run | None, pending: Pending) -> Run:
             f"{assignment.partition}: offset {delivery.offset} follows {delivery.previous},"
             f" but {run.next_offset} is next"
         )
-    hole = (Hole(delivery.previous, delivery.offset, delivery.cause),) if delivery.offset > delivery.previous else ()
-    return Run(run.feed_id, run.epoch, run.segment, run.first_offset, delivery.next_offset, run.holes + hole)
+    found = holes(delivery.previous, delivery.offset, delivery.cause, assignment.skips)
+    return Run(run.feed_id, run.epoch, run.segment, run.first_offset, delivery.next_offset, run.holes + found)

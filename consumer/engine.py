@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic
@@ -32,6 +33,7 @@ T = TypeVar("T")
 _POLL_S = 0.1
 _TICK_S = 1.0
 _RECLAIM_S = 10.0
+_LOOK_S = 2.0
 # Twice this, for a claim may ask twice, must stay below max.poll.interval.ms (300 s): nothing is polled meanwhile.
 _ANSWER_S = 120.0
 _IDLE_S = 3.0
@@ -84,6 +86,8 @@ class Engine:
         self._done: deque[Committed] = deque()
         self._background = Background(pipeline, committer, self._done.append)
         self._fenced: dict[Partition, float] = {}
+        self._look: Future[list[Assignment]] | None = None
+        self._next_look = 0.0
         self._at_end: set[Partition] = set()
         self._idle_since = monotonic()
         self._was_assigned = False
@@ -205,6 +209,8 @@ class Engine:
                 self._at_end.add(polled.partition)
             if polled.offset == assignment.expected:
                 return
+        elif assignment.passes_over(polled.offset):
+            return  # the next message, or the mark of the end, accounts for it
         else:
             self._at_end.discard(polled.partition)
             self._metrics.messages.inc()
@@ -241,6 +247,20 @@ class Engine:
             self._at_end.discard(assignment.partition)
             self._fenced[assignment.partition] = monotonic()
 
+    def _notice_moves(self) -> None:
+        """Look, now and then, whether an operator moved what is held: who writes nothing is never refused."""
+        if self._look is not None:
+            if not self._look.done():
+                return
+            moved, self._look = self._look.result(), None
+            for assignment in moved:
+                if not assignment.lost:
+                    self._fence(assignment)
+        if monotonic() >= self._next_look:
+            held = [assignment for assignment in self._held.all() if not assignment.lost]
+            self._look = self._background.offer(lambda: self._committer.moved(held)) if held else None
+            self._next_look = monotonic() + _LOOK_S
+
     def _reclaim(self) -> None:
         """Claim again what the group still says is ours: an operator moved the offset, or the other owner is gone."""
         due = [partition for partition, since in self._fenced.items() if monotonic() - since >= _RECLAIM_S]
@@ -262,6 +282,7 @@ class Engine:
             self._source.resume([partition for partition in self._held.partitions() if partition not in self._fenced])
 
     def _tick(self) -> None:
+        self._notice_moves()
         self._reclaim()
         self._metrics.in_flight.set(self._intake.held)
         self._metrics.oldest_pending.set(self._intake.oldest_age())

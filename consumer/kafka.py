@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from fulgor.consumer.holes import infer_cause
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Listener, Polled
@@ -69,6 +70,8 @@ class KafkaSource:
         own = {**_CLASSIC, "session.timeout.ms": session_timeout_ms} if protocol == "classic" else {}
         self._consumer = Consumer(self._config(own, cluster.config, group, protocol))
         self._listener: Listener | None = None
+        self._positions: dict[Partition, int] = {}
+        self._policies: dict[str, str] = {}
 
     def _config(self, own: Mapping[str, Any], passed: Mapping[str, Any], group: str, protocol: str) -> dict[str, Any]:
         config: dict[str, Any] = {**_CLIENT, **own, **passed}
@@ -126,9 +129,23 @@ class KafkaSource:
         partition = Partition(str(message.topic()), int(message.partition() or 0))
         offset = int(message.offset() or 0)
         if error is not None:
-            return Polled(partition, offset, is_mark=True)
+            return Polled(partition, offset, is_mark=True, cause=self._cause(partition, offset, offset))
+        cause = self._cause(partition, offset, offset + 1)
         kind, stamp = message.timestamp()
-        return Polled(partition, offset, message.value(), message.key(), _headers(message), stamp if kind else None)
+        return Polled(
+            partition, offset, message.value(), message.key(), _headers(message), stamp if kind else None, cause=cause
+        )
+
+    def _cause(self, partition: Partition, offset: int, after: int) -> str:
+        """Return why nothing was delivered before this offset, should there be a hole; `after` is expected next."""
+        length = offset - self._positions.get(partition, offset)
+        self._positions[partition] = after
+        if length <= 0:
+            return "unknown"
+        if partition.topic not in self._policies:
+            self._policies[partition.topic] = self._cluster.cleanup_policy(partition.topic)
+        isolation = str(self._cluster.config.get("isolation.level", "read_committed"))
+        return infer_cause(self._policies[partition.topic], isolation, length)
 
     def _failed(self, message: Message, error: KafkaError) -> Polled | None:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
@@ -187,6 +204,7 @@ class KafkaSource:
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Begin to deliver these partitions from these offsets."""
+        self._positions.update(offsets)
         self._consumer.incremental_assign([_theirs(partition, offset) for partition, offset in offsets.items()])
         # librdkafka remembers a pause beyond the assignment that it was made in.
         self.resume(offsets)
@@ -197,6 +215,7 @@ class KafkaSource:
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Go on from another offset."""
+        self._positions[partition] = offset
         self._consumer.seek(_theirs(partition, offset))
 
     def pause(self, partitions: Collection[Partition]) -> None:

@@ -103,6 +103,14 @@ class Cluster:
                 f"topic {topic!r}: the broker {self.bootstrap} did not say within {_TIMEOUT_S:.0f} s what it is"
             ) from None
 
+    def cleanup_policy(self, topic: str) -> str:
+        """Return a topic's ``cleanup.policy``, '' where the broker does not say."""
+        try:
+            return self._config(ConfigResource(ConfigResource.Type.TOPIC, topic), "cleanup.policy") or ""
+        except (KafkaException, TimeoutError) as error:
+            log.info("topic %s: the broker does not say its cleanup.policy (%s)", topic, error)
+            return ""
+
     def group_protocol(self, wanted: str) -> str:
         """Return the group protocol to use: KIP-848 where the broker has it, unless told otherwise."""
         if wanted != "auto":

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from fulgor.storage.rows import Hole
+
 __all__ = ["Assignment", "Delivery", "Partition", "appended_at"]
 
 
@@ -35,6 +37,12 @@ class Assignment:
     expected: int
     """The next offset that the source shall deliver: everything before it is in our hands."""
     lost: bool = False
+    skips: Sequence[Hole] = ()
+    """Offsets ahead that an operator wants passed over, in order."""
+
+    def passes_over(self, offset: int) -> bool:
+        """Tell whether an operator wants this offset passed over."""
+        return any(order.first_offset <= offset < order.next_offset for order in self.skips)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

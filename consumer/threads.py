@@ -103,6 +103,15 @@ class Background:
         self.raise_failure()
         return future.result(0)
 
+    def offer(self, command: Callable[[], T]) -> Future[T] | None:
+        """Have a command run on the writer thread, unless that is busy; its answer is not waited for."""
+        future: Future[T] = Future()
+        try:
+            self._outbox.put_nowait((command, future))
+        except Full:
+            return None
+        return future
+
     def raise_failure(self) -> None:
         """Raise on this thread what ended one of the others."""
         if self.failure is not None:

@@ -19,6 +19,7 @@ traceback.
     ├── LedgerError                 10   the ledger does not close
     ├── DiskFullError               11   no space left for the database or an output file
     ├── EmbeddedServiceError        12   the embedded broker or Postgres does not start
+    ├── OffsetError                 13   no such stored offset, or it cannot be moved there
     └── MalformedError                   a message or record that no retry can mend: a dead letter
         └── NotThisStreamError           well-formed, but not of this survey's shape
 """
@@ -37,6 +38,7 @@ __all__ = [
     "MalformedError",
     "ModelError",
     "NotThisStreamError",
+    "OffsetError",
     "SchemaVersionError",
     "SettingsError",
     "TopicError",
@@ -113,6 +115,12 @@ class EmbeddedServiceError(FulgorError):
     """The embedded broker or Postgres is not installed or does not start."""
 
     exit_code = 12
+
+
+class OffsetError(FulgorError):
+    """There is no stored offset of this group, topic and partition, or it cannot be moved to where it was told to."""
+
+    exit_code = 13
 
 
 class MalformedError(FulgorError):

@@ -13,6 +13,7 @@ from typing import cast
 from psycopg.types.json import Jsonb
 
 from fulgor.storage.database import Connection
+from fulgor.storage.rows import Hole
 
 __all__ = ["Claim", "FeedKey", "claim", "first_start", "open_segment", "release", "unreleased"]
 
@@ -54,6 +55,8 @@ class Claim:
         Where to go on; None if nothing was ever stored.
     attempts : int
         Claims in a row, this one included, that began at the same offset without a clean release.
+    skips : tuple of Hole
+        Offsets ahead that an operator wants passed over, in order.
     """
 
     feed_id: int
@@ -61,6 +64,7 @@ class Claim:
     segment: int
     next_offset: int | None
     attempts: int
+    skips: tuple[Hole, ...] = ()
 
 
 _CLAIM = """
@@ -75,6 +79,10 @@ ON CONFLICT (group_name, cluster, topic, topic_id, partition) DO UPDATE SET
                     THEN feed.attempts + 1 ELSE 1 END,
     attempt_offset = feed.next_offset
 RETURNING feed_id, epoch, segment, next_offset, attempts
+"""
+_SKIPS = """
+SELECT o.first_offset, o.next_offset, o.note FROM fulgor.skip_order o JOIN fulgor.feed f USING (feed_id, segment)
+WHERE feed_id = %s AND o.next_offset > f.next_offset ORDER BY o.first_offset
 """
 
 
@@ -95,7 +103,15 @@ def claim(connection: Connection, key: FeedKey, *, stream: str, owner: str) -> C
     assert row is not None  # noqa: S101 - INSERT .. RETURNING always gives a row
     feed_id, epoch, segment, next_offset, attempts = row
     return Claim(
-        _int(feed_id), _int(epoch), _int(segment), None if next_offset is None else _int(next_offset), _int(attempts)
+        _int(feed_id), _int(epoch), _int(segment), None if next_offset is None else _int(next_offset), _int(attempts),
+        _skips(connection, _int(feed_id)),
+    )  # fmt: skip
+
+
+def _skips(connection: Connection, feed_id: int) -> tuple[Hole, ...]:
+    rows = connection.execute(_SKIPS, [feed_id]).fetchall()
+    return tuple(
+        Hole(_int(first), _int(after), "operator", None if note is None else str(note)) for first, after, note in rows
     )
 
 

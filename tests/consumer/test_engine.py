@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -12,12 +13,13 @@ from fulgor.consumer import engine as engine_module
 from fulgor.consumer.assignments import Assignments
 from fulgor.consumer.committer import Committed
 from fulgor.consumer.engine import Engine, Limits
-from fulgor.consumer.messages import Partition
+from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.source import Listener, Polled
 from fulgor.errors import BrokerError, DatabaseError
 from fulgor.storage.feeds import Claim
+from fulgor.storage.rows import Hole
 
 HERE = Partition("t", 0)
 
@@ -111,6 +113,9 @@ class Committer:
     def unreleased(self, group, cluster, partitions) -> int:
         return 0
 
+    def moved(self, assignments) -> list[Assignment]:
+        return [assignment for assignment in assignments if assignment.epoch != self.epoch]
+
     def commit(self, cut) -> Committed:
         self.before_commit()
         held = sum(pending.delivery.size for pending in cut.messages)
@@ -146,6 +151,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reclaim what was fenced at once."""
     monkeypatch.setattr(engine_module, "_RECLAIM_S", 0.2)
     monkeypatch.setattr(engine_module, "_TICK_S", 0.05)
+    monkeypatch.setattr(engine_module, "_LOOK_S", 0.1)
 
 
 def fence_once(committer: Committer) -> None:
@@ -166,6 +172,32 @@ def test_a_fenced_partition_is_read_again_before_the_run_ends():
     assert source.seeks == [0]
     assert committer.stored == list(range(60))
     assert committer.released == 1
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_rewind_is_noticed_by_a_consumer_that_has_nothing_to_do():
+    source, committer = Source(values(20)), Committer()
+    engine = build(source, committer)
+
+    def rewind() -> None:
+        if len(committer.stored) == 20 and committer.epoch == 1:
+            committer.epoch, committer.next_offset = 2, 15
+        if len(committer.stored) == 25:
+            engine._stopping.set()
+
+    engine._on_tick = rewind
+    engine.run()
+    assert committer.stored == [*range(20), *range(15, 20)]
+
+
+def test_offsets_that_an_operator_wants_passed_over_are_not_decoded():
+    source, committer = Source(values(20)), Committer()
+    claim = committer.claim
+    orders = (Hole(3, 5, "operator"), Hole(19, 20, "operator"))
+    committer.claim = lambda keys: [replace(claimed, skips=orders) for claimed in claim(keys)]
+    build(source, committer).run(until_end=True)
+    assert committer.stored == [0, 1, 2, *range(5, 19)]
+    assert committer.next_offset == 20
 
 
 def test_the_run_does_not_end_before_a_slow_database_has_everything():
