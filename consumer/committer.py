@@ -27,7 +27,7 @@ from fulgor.storage.database import Connection, connect, location, transient, tr
 from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment, release, unreleased
 from fulgor.storage.rows import Batch, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
-from fulgor.storage.writer import FencedError, Writer
+from fulgor.storage.writer import Announce, FencedError, Writer
 
 __all__ = ["Committed", "Committer", "batch_of"]
 
@@ -67,11 +67,13 @@ class Committer:
         Where outcomes and latencies go.
     stopping : Event
         Set when the process gives up; no wait outlasts it.
+    announce : callable, optional
+        Called within each transaction with what it stores: anomalies go into the outbox there.
     """
 
     def __init__(
         self, url: str, table: StreamTable, model_id: int, *,
-        owner: str, patience_s: float, metrics: Metrics, stopping: Event,
+        owner: str, patience_s: float, metrics: Metrics, stopping: Event, announce: Announce | None = None,
     ) -> None:  # fmt: skip
         self._url = url
         self._table = table
@@ -80,6 +82,7 @@ class Committer:
         self._patience_s = patience_s
         self._metrics = metrics
         self._stopping = stopping
+        self._announce = announce
         self._connection: Connection | None = None
         self._writer: Writer | None = None
 
@@ -164,7 +167,7 @@ class Committer:
 
     def _write(self, batch: Batch, connection: Connection) -> Outcome:
         if self._writer is None:
-            self._writer = Writer(connection, self._table, self._model_id)
+            self._writer = Writer(connection, self._table, self._model_id, announce=self._announce)
         return self._writer.write(batch)
 
     def _unsettled(self, batch: Batch, feeds: set[int]) -> set[int]:

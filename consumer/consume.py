@@ -23,6 +23,7 @@ from fulgor.consumer.kafka import KafkaSource, parse_start
 from fulgor.consumer.kafkaadmin import Cluster, check_pattern
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
+from fulgor.consumer.publisher import Publisher, check_target, publishing
 from fulgor.consumer.settings import Settings
 from fulgor.consumer.source import Source
 from fulgor.consumer.status import StatusLine, summary
@@ -31,9 +32,10 @@ from fulgor.errors import ModelError
 from fulgor.storage.database import connect, translated
 from fulgor.storage.feeds import first_start
 from fulgor.storage.migrate import check_schema
+from fulgor.storage.outbox import Announcer
 from fulgor.storage.registry import register_model
 
-__all__ = ["Consumption", "check_model", "consume", "kafka_source", "register"]
+__all__ = ["Consumption", "announcer", "check_model", "consume", "kafka_source", "register"]
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ def consume(
     metrics, stopping = Metrics(), Event()
     _introduce(what, metrics)
     health = Health(metrics)
+    publisher = _publisher(what, source, settings, metrics)
     pipeline = Pipeline(
         stream, predictor, predictor.classes,
         batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
@@ -124,6 +127,7 @@ def consume(
     committer = Committer(
         what.database, stream.table, model_id,
         owner=owner, patience_s=settings.database_patience_s, metrics=metrics, stopping=stopping,
+        announce=announcer(settings, stream.name, model_id),
     )  # fmt: skip
     assignments = Assignments(source, committer, what.group, start=start, first=first)
     limits = Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s)
@@ -131,6 +135,7 @@ def consume(
         serving(settings.metrics_port, metrics.registry, health),
         StatusLine(metrics, title) as line,
         _signals(stopping),
+        publishing(publisher, settings.drain_s),
     ):
 
         def tick() -> None:
@@ -141,7 +146,7 @@ def consume(
             source, pipeline, committer, assignments,
             limits=limits, metrics=metrics, stopping=stopping, on_tick=tick,
         )  # fmt: skip
-        health.watch(engine.dead_threads)
+        health.watch(lambda: engine.dead_threads() + (publisher.dead_threads() if publisher else []))
         engine.run(until_end=until_end)
     log.info("finished: %s", summary(metrics))
     return metrics
@@ -152,6 +157,21 @@ def register(what: Consumption) -> int:
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
         return register_model(connection, _entry(what.predictor))
+
+
+def announcer(settings: Settings, stream: str, model_id: int) -> Announcer | None:
+    """Return what puts anomalies into the outbox; None where none are to be sent."""
+    if settings.alerts_to is None:
+        return None
+    return Announcer(settings.alerts_to, settings.alerts_above, stream, model_id)
+
+
+def _publisher(what: Consumption, source: Source, settings: Settings, metrics: Metrics) -> Publisher | None:
+    if settings.alerts_to is None:
+        return None
+    cluster = Cluster(settings.bootstrap, settings.kafka)
+    check_target(cluster, settings.alerts_to, source.partitions())
+    return Publisher(what.database, cluster, settings.alerts_to, metrics)
 
 
 def _entry(predictor: Predictor) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from itertools import groupby
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import batch_of
-from fulgor.consumer.consume import Consumption, check_model, register
+from fulgor.consumer.consume import Consumption, announcer, check_model, register
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
+from fulgor.consumer.settings import Settings
 from fulgor.storage.database import Connection, connect, translated
 from fulgor.storage.dead import DeadRecord, load_dead
 from fulgor.storage.rows import Batch
@@ -42,6 +43,7 @@ def redrive(
     error_class: str | None = None,
     stage: str | None = None,
     limit: int | None = None,
+    settings: Settings | None = None,
 ) -> Redriven:
     """Send dead letters through the pipeline again.
 
@@ -58,6 +60,8 @@ def redrive(
         Only letters of this class or stage.
     limit : int, optional
         Most letters to try.
+    settings : Settings, optional
+        Of them: where anomalies are to go. They are put into the outbox; the next consumer sends them.
 
     Raises
     ------
@@ -68,7 +72,8 @@ def redrive(
     model_id = register(what)
     done = Redriven()
     with translated(what.database), connect(what.database, application="fulgor redrive") as connection:
-        writer = Writer(connection, what.stream.table, model_id)
+        announce = announcer(settings, what.stream.name, model_id) if settings is not None else None
+        writer = Writer(connection, what.stream.table, model_id, announce=announce)
         for letters in _pages(connection, what.stream.name, ids, error_class, stage, limit):
             for batch in _batches(what, letters):
                 outcome = writer.redrive(batch)

@@ -63,6 +63,8 @@ class Settings(BaseModel):
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="port of the Prometheus end point; none by default"
     )
+    alerts_to: str | None = Field(None, description="topic that scored anomalies are sent to after their commit")
+    alerts_above: float = Field(0.99, ge=0, le=1, description="least anomaly of an alert that is sent there")
     schemas: str | None = Field(None, description="schema registry URL or folder, for Confluent-framed messages")
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict, description="passed to librdkafka")
 

@@ -12,7 +12,7 @@ under savepoints down to the one record, which becomes a dead letter; the rest o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 
@@ -23,7 +23,9 @@ from fulgor.storage.rows import Batch, DeadLetter, Outcome, Result, Run
 from fulgor.storage.stage import Stage
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["FencedError", "Writer"]
+__all__ = ["Announce", "FencedError", "Writer"]
+
+Announce = Callable[[Connection, Sequence[Result]], None]
 
 
 class FencedError(Exception):
@@ -55,10 +57,15 @@ class Writer:
         The stream's own table.
     model_id : int
         The model that made the results.
+    announce : callable, optional
+        Called with the connection and a batch's results within the transaction, once they are stored.
     """
 
-    def __init__(self, connection: Connection, table: StreamTable, model_id: int) -> None:
+    def __init__(
+        self, connection: Connection, table: StreamTable, model_id: int, *, announce: Announce | None = None
+    ) -> None:
         self._connection = connection
+        self._announce = announce
         self._table = table
         self._partitions = Partitions(connection, table)
         self._stage = Stage(connection, table, model_id)
@@ -125,6 +132,8 @@ class Writer:
         self._store(list(batch.results), outcome)
         bury(self._connection, self._table.stream, outcome.dead, batch.messages)
         self._insert_empty(batch.empty)
+        if self._announce is not None:
+            self._announce(self._connection, batch.results)
         return outcome
 
     def _store(self, results: list[Result], outcome: Outcome) -> None:

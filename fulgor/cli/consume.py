@@ -49,7 +49,9 @@ def consume(
     kafka: list[str] = typer.Option(None, help="librdkafka setting, name=value; repeatable."),
     batch_size: int = typer.Option(None, help="Items in a full micro-batch."),
     deadline_ms: int = typer.Option(None, help="Longest wait for a micro-batch to fill."),
-    metrics_port: int = typer.Option(None, help="Port of the Prometheus end point."),
+    metrics_port: int = typer.Option(None, help="Port of /metrics (Prometheus), /healthz and /readyz."),
+    alerts_to: str = typer.Option(None, help="Topic that anomalies are sent to, at least once, after their commit."),
+    alerts_above: float = typer.Option(None, help="Least anomaly (0 to 1) of an alert that is sent there."),
     config: Path = typer.Option(None, help="Config file (TOML)."),
     as_json: bool = typer.Option(False, "--json", help="Print the counts of the run as one JSON object at its end."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more."),
@@ -59,6 +61,7 @@ def consume(
         "topic": topic, "group": group, "bootstrap": bootstrap, "database": database, "start": start,
         "device": device, "model": model, "kafka": kafka_pairs(kafka), "batch_size": batch_size,
         "deadline_ms": deadline_ms, "metrics_port": metrics_port,
+        "alerts_to": alerts_to, "alerts_above": alerts_above,
     }  # fmt: skip
     order = Order(stream, flags, config, archive, until_end, as_json, verbose)
     if archive is not None and workers > 1:

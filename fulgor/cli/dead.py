@@ -127,4 +127,5 @@ def redrive(
     chosen = instrument(stream, settings)
     predictor = chosen.load_model(settings.model or chosen.default_model, settings.device, settings.threads)
     what = Consumption(chosen, predictor, database_url(settings), "redrive")
-    emit_one(try_again(what, ids or None, error_class=error_class, stage=stage, limit=limit), as_json=as_json)
+    done = try_again(what, ids or None, error_class=error_class, stage=stage, limit=limit, settings=settings)
+    emit_one(done, as_json=as_json)
