@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from fulgor.consumer.committer import Committer
 from fulgor.consumer.messages import Assignment, Partition
+from fulgor.consumer.poison import alone_until
 from fulgor.consumer.source import Source
 from fulgor.storage.feeds import Claim, FeedKey
 
@@ -76,8 +77,11 @@ class Assignments:
                 offset = self._source.start_offset(partition, start)
                 starts.append((claimed, offset, start))
             held.append(
-                Assignment(partition, claimed.feed_id, claimed.epoch, claimed.segment, offset, skips=claimed.skips)
-            )
+                Assignment(
+                    partition, claimed.feed_id, claimed.epoch, claimed.segment, offset,
+                    skips=claimed.skips, alone_until=alone_until(claimed),
+                )
+            )  # fmt: skip
         return held, starts
 
     def others_work(self, ask: Ask) -> bool:

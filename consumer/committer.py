@@ -24,7 +24,7 @@ from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Cut, Pending
 from fulgor.errors import DatabaseError
 from fulgor.storage.database import Connection, connect, location, transient, translated
-from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment, release, unreleased
+from fulgor.storage.feeds import Claim, FeedKey, claim, note_trial, open_segment, release, unreleased
 from fulgor.storage.rows import Batch, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
 from fulgor.storage.writer import Announce, FencedError, Writer
@@ -111,6 +111,10 @@ class Committer:
     def unreleased(self, group: str, cluster: str, partitions: Mapping[str, int]) -> int:
         """Return how many of these topics' partitions are still in the hands of a member, or of a dead one."""
         return self._patiently(lambda connection: unreleased(connection, group, cluster, partitions))
+
+    def note_trial(self, assignment: Assignment, offset: int) -> int:
+        """Write down, before the work, that a message is worked on alone; return how often it was."""
+        return self._patiently(lambda connection: note_trial(connection, assignment.feed_id, assignment.epoch, offset))
 
     def release(self, assignments: Sequence[Assignment]) -> None:
         """Note that these feeds were left in good order."""

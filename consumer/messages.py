@@ -39,6 +39,8 @@ class Assignment:
     lost: bool = False
     skips: Sequence[Hole] = ()
     """Offsets ahead that an operator wants passed over, in order."""
+    alone_until: int = 0
+    """Messages before this offset are worked on one by one: something there has ended the process before."""
 
     def passes_over(self, offset: int) -> bool:
         """Tell whether an operator wants this offset passed over."""

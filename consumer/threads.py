@@ -18,6 +18,7 @@ from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import Committed, Committer
 from fulgor.consumer.messages import Assignment, Delivery
 from fulgor.consumer.pipeline import Cut, Pipeline
+from fulgor.consumer.poison import is_tried_alone, quarantined
 from fulgor.errors import BrokerError
 
 __all__ = ["Background", "Drain", "Forget"]
@@ -25,6 +26,7 @@ __all__ = ["Background", "Drain", "Forget"]
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _CUTS_AHEAD = 2
+_TRIAL_S = 600.0
 _RETRY_S = 1.0
 _LOOK_S = 0.1
 
@@ -168,6 +170,11 @@ class Background:
         if delivery.assignment.lost:
             self._finished(Committed({}, (), delivery.size))
             return
+        alone = is_tried_alone(delivery)
+        if alone:
+            self._hand_over(self._pipeline.cut(FlushReason.CUT))
+            if self._is_poison(delivery):
+                return
         while not self._stopping.is_set():
             try:
                 self._hand_over(self._pipeline.accept(delivery))
@@ -176,6 +183,22 @@ class Background:
                 self._stopping.wait(_RETRY_S)
                 continue
             break
+        if alone:
+            self._hand_over(self._pipeline.cut(FlushReason.CUT))
+
+    def _is_poison(self, delivery: Delivery) -> bool:
+        """Write down that a message is tried alone; quarantine it if that has killed the process too often."""
+        trials = self.ask(lambda: self._committer.note_trial(delivery.assignment, delivery.offset), _TRIAL_S)
+        poison = quarantined(delivery, trials)
+        if poison is not None:
+            log.error(
+                "%s: offset %d is quarantined: %s",
+                delivery.assignment.partition,
+                delivery.offset,
+                poison.dead[0].reason,
+            )
+            self._hand_over(Cut([poison], FlushReason.CUT))
+        return poison is not None
 
     def _hand_over(self, cut: Cut | None) -> None:
         if cut is not None:

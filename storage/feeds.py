@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from fulgor.storage.database import Connection
 from fulgor.storage.rows import Hole
 
-__all__ = ["Claim", "FeedKey", "claim", "first_start", "open_segment", "release", "unreleased"]
+__all__ = ["Claim", "FeedKey", "claim", "first_start", "note_trial", "open_segment", "release", "unreleased"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -64,6 +64,7 @@ class Claim:
     segment: int
     next_offset: int | None
     attempts: int
+    trial_offset: int | None = None
     skips: tuple[Hole, ...] = ()
 
 
@@ -78,7 +79,7 @@ ON CONFLICT (group_name, cluster, topic, topic_id, partition) DO UPDATE SET
     attempts = CASE WHEN feed.released_at IS NULL AND feed.attempt_offset = feed.next_offset
                     THEN feed.attempts + 1 ELSE 1 END,
     attempt_offset = feed.next_offset
-RETURNING feed_id, epoch, segment, next_offset, attempts
+RETURNING feed_id, epoch, segment, next_offset, attempts, trial_offset
 """
 _SKIPS = """
 SELECT o.first_offset, o.next_offset, o.note FROM fulgor.skip_order o JOIN fulgor.feed f USING (feed_id, segment)
@@ -101,10 +102,10 @@ def claim(connection: Connection, key: FeedKey, *, stream: str, owner: str) -> C
         },
     ).fetchone()
     assert row is not None  # noqa: S101 - INSERT .. RETURNING always gives a row
-    feed_id, epoch, segment, next_offset, attempts = row
+    feed_id, epoch, segment, next_offset, attempts, trial = row
     return Claim(
         _int(feed_id), _int(epoch), _int(segment), None if next_offset is None else _int(next_offset), _int(attempts),
-        _skips(connection, _int(feed_id)),
+        None if trial is None else _int(trial), _skips(connection, _int(feed_id)),
     )  # fmt: skip
 
 
@@ -172,6 +173,16 @@ def unreleased(connection: Connection, group: str, cluster: str, partitions: Map
         [group, cluster, list(partitions)],
     ).fetchone()
     return sum(partitions.values()) - (_int(row[0]) if row else 0)
+
+
+def note_trial(connection: Connection, feed_id: int, epoch: int, offset: int) -> int:
+    """Write down that a message is about to be worked on alone; return how often it was, this time included."""
+    row = connection.execute(
+        "UPDATE fulgor.feed SET trials = CASE WHEN trial_offset = %(offset)s THEN trials + 1 ELSE 1 END,"
+        " trial_offset = %(offset)s WHERE feed_id = %(feed)s AND epoch = %(epoch)s RETURNING trials",
+        {"offset": offset, "feed": feed_id, "epoch": epoch},
+    ).fetchone()
+    return _int(row[0]) if row else 0
 
 
 def release(connection: Connection, feed_id: int, epoch: int) -> None:

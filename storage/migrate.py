@@ -13,9 +13,9 @@ from fulgor.storage.database import Connection
 from fulgor.storage.streamtables import create_stream_tables
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["CORE_VERSION", "check_schema", "migrate"]
+__all__ = ["CORE_VERSION", "check_core", "check_schema", "migrate"]
 
-CORE_VERSION = 3
+CORE_VERSION = 4
 _LOCK = 0x46554C47  # any fixed number: two migrations at once must wait for each other
 
 
@@ -65,16 +65,30 @@ def check_schema(connection: Connection, table: StreamTable) -> None:
     SchemaVersionError
         Tables are missing, older or newer; the message says which and what to do.
     """
-    for component, wanted in (("core", CORE_VERSION), (table.stream, table.version)):
-        found = _version(connection, component)
-        if found == 0:
-            raise SchemaVersionError(f"the database has no tables for '{component}': run 'fulgor db migrate'")
-        _refuse_newer(component, found, wanted)
-        if found < wanted:
-            raise SchemaVersionError(
-                f"the tables of '{component}' are at version {found}, this program needs {wanted}:"
-                " run 'fulgor db migrate'"
-            )
+    check_core(connection)
+    _check(connection, table.stream, table.version)
+
+
+def check_core(connection: Connection) -> None:
+    """Refuse tables of the engine that this program does not know.
+
+    Raises
+    ------
+    SchemaVersionError
+        They are missing, older or newer; the message says what to do.
+    """
+    _check(connection, "core", CORE_VERSION)
+
+
+def _check(connection: Connection, component: str, wanted: int) -> None:
+    found = _version(connection, component)
+    if found == 0:
+        raise SchemaVersionError(f"the database has no tables for '{component}': run 'fulgor db migrate'")
+    _refuse_newer(component, found, wanted)
+    if found < wanted:
+        raise SchemaVersionError(
+            f"the tables of '{component}' are at version {found}, this program needs {wanted}: run 'fulgor db migrate'"
+        )
 
 
 def _version(connection: Connection, component: str) -> int:

@@ -1,12 +1,15 @@
 """A tiny stream for tests of the engine: JSON messages with any number of records and items.
 
 A message is ``{"records": [{"id": "a", "time": 1.7e9, "value": 3.0, "width": 4, "items": 1, "break": null}]}``.
-``break`` makes a step fail: ``decode`` (this record), ``message``, ``prepare``, ``nul`` (a text Postgres refuses).
+``break`` makes a step fail: ``decode`` (this record), ``crash`` and ``kill`` (the message), ``prepare``, ``nul`` (a text
+that Postgres refuses).
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,6 +51,8 @@ class ToyStream:
             body = json.loads(value)
         except ValueError as error:
             raise MalformedError(f"not JSON: {error}", stage="framing") from error
+        if body.get("break") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         if body.get("break") == "crash":
             raise ZeroDivisionError("a bug in the decoder")
         return [
