@@ -35,7 +35,7 @@ from fulgor.storage.migrate import check_schema
 from fulgor.storage.outbox import Announcer
 from fulgor.storage.registry import register_model
 
-__all__ = ["Consumption", "announcer", "check_model", "consume", "kafka_source", "register"]
+__all__ = ["Consumption", "announcer", "check_model", "check_preparation", "consume", "kafka_source", "register"]
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,20 @@ def check_model(stream: Stream, predictor: Predictor) -> None:
     ModelError
         The hashes differ.
     """
-    if predictor.preprocessing_hash != stream.preprocessing_hash:
+    check_preparation(stream, predictor.preprocessing_hash)
+
+
+def check_preparation(stream: Stream, preprocessing_hash: str) -> None:
+    """Refuse the hash of another preparation than the stream's.
+
+    Raises
+    ------
+    ModelError
+        The hashes differ.
+    """
+    if preprocessing_hash != stream.preprocessing_hash:
         raise ModelError(
-            f"the model was trained with preparation {predictor.preprocessing_hash}, this program prepares"
+            f"the model was trained with preparation {preprocessing_hash}, this program prepares"
             f" {stream.name} with {stream.preprocessing_hash}: take a model of this version, or retrain"
         )
 

@@ -111,6 +111,17 @@ class Cluster:
             log.info("topic %s: the broker does not say its cleanup.policy (%s)", topic, error)
             return ""
 
+    def topic_settings(self, topic: str) -> dict[str, str]:
+        """Return a topic's configuration, empty where the broker does not tell it."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        try:
+            entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
+            found = entries.result(_CONFIG_TIMEOUT_S)
+        except (KafkaException, TimeoutError) as error:
+            log.info("topic %s: its settings cannot be read (%s)", topic, error)
+            return {}
+        return {name: str(entry.value) for name, entry in found.items() if entry.value is not None}
+
     def group_protocol(self, wanted: str) -> str:
         """Return the group protocol to use: KIP-848 where the broker has it, unless told otherwise."""
         if wanted != "auto":

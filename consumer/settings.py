@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fulgor.errors import SettingsError
 
-__all__ = ["Settings", "config_path", "load_settings"]
+__all__ = ["Settings", "config_path", "load_settings", "load_with_origins"]
 
 _KAFKA_PREFIX = "FULGOR_KAFKA_"
 # Not settings of this class: where things are found before there are settings.
@@ -107,6 +107,13 @@ def load_settings(
     SettingsError
         A value cannot be used; the message says where it came from.
     """
+    return load_with_origins(flags, config=config, environment=environment)[0]
+
+
+def load_with_origins(
+    flags: Mapping[str, Any] | None = None, *, config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Return the settings as :func:`load_settings` does, and where each one that is no default came from."""
     path = config_path(config)
     layers = [
         _from_file(path),
@@ -121,11 +128,12 @@ def load_settings(
             if name == "kafka":
                 kafka |= value
                 merged[name] = kafka
+                origins[name] = f"{origins[name]} and {origin}" if name in origins else origin
             else:
                 merged[name] = value
-            origins[name] = origin
+                origins[name] = origin
     try:
-        return Settings(**merged)
+        return Settings(**merged), origins
     except ValidationError as error:
         raise SettingsError(_explain(error, origins)) from None
 

@@ -6,7 +6,7 @@ import ctypes
 
 from fulgor.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "gpu_count"]
+__all__ = ["DEVICES", "choose", "driver_version", "gpu_count"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -23,6 +23,18 @@ def gpu_count() -> int:
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
         return 0
     return count.value
+
+
+def driver_version() -> str | None:
+    """Return the newest CUDA version that the NVIDIA driver serves, such as ``12.4``; None where there is no driver."""
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    number = ctypes.c_int(0)
+    if driver.cuDriverGetVersion(ctypes.byref(number)) != 0:
+        return None
+    return f"{number.value // 1000}.{number.value % 1000 // 10}"
 
 
 def choose(device: str) -> str:
