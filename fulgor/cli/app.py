@@ -7,6 +7,7 @@ import typer
 from fulgor.cli import db, dead, jobs, latents, models, replay, simulate
 from fulgor.cli.consume import consume
 from fulgor.cli.demo import demo
+from fulgor.cli.doctor import doctor
 from fulgor.cli.ledger import ledger
 from fulgor.cli.train import train
 
@@ -28,6 +29,7 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(jobs.app, name="jobs")
 app.command()(consume)
 app.command()(demo)
+app.command()(doctor)
 app.command()(ledger)
 app.command()(train)
 
