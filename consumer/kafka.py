@@ -211,7 +211,10 @@ class KafkaSource:
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         """Stop delivering these partitions."""
-        self._consumer.incremental_unassign([_theirs(partition) for partition in partitions])
+        # What a stop has let go already may be revoked or lost once more, by an event that was on its way; librdkafka
+        # refuses to unassign anything twice.
+        held = set(_ours(self._consumer.assignment()))
+        self._consumer.incremental_unassign([_theirs(partition) for partition in partitions if partition in held])
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Go on from another offset."""
