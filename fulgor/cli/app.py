@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db, dead, jobs, latents, models, replay, simulate
+from fulgor.cli import db, dead, jobs, latents, models, offsets, replay, simulate
 from fulgor.cli.consume import consume
 from fulgor.cli.demo import demo
 from fulgor.cli.doctor import doctor
@@ -26,6 +26,7 @@ app.add_typer(simulate.app, name="simulate")
 app.add_typer(latents.app, name="latents")
 app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(jobs.app, name="jobs")
 app.command()(consume)
 app.command()(demo)
