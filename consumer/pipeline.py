@@ -6,6 +6,7 @@ costs nobody else anything.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from fulgor.errors import BrokerError, MalformedError
 from fulgor.storage.rows import Coordinates, DeadLetter, Result
 
 __all__ = ["Cut", "Pending", "Pipeline"]
+
+log = logging.getLogger(__name__)
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
@@ -181,14 +184,27 @@ class Pipeline:
         self._metrics.flushes.labels(reason.value).inc()
         self._metrics.fill.observe(len(slots) / self._buckets.size)
         with self._timed("infer"):
-            first = slots[0].item.arrays
-            arrays = {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in first}
-            output = self._predictor.predict(arrays)
+            rows = self._predict(slots)
         self._metrics.stage_items.labels("infer").inc(len(slots))
-        for index, slot in enumerate(slots):
-            row = {name: values[index] for name, values in output.items()}
+        for slot, row in zip(slots, rows, strict=True):
             slot.pending.results.append(_result(slot, row, self._classes))
             slot.pending.waiting -= 1
+
+    def _predict(self, slots: Sequence[_Slot]) -> list[dict[str, Any] | None]:
+        """Run the model; a batch that it has no memory for is halved, down to an item that gets no score."""
+        names = slots[0].item.arrays
+        try:
+            output = self._predictor.predict(
+                {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in names}
+            )
+        except MemoryError as error:
+            if len(slots) == 1:
+                log.error("alert %s: the model has no memory for it: %s", slots[0].item.alert, error)
+                return [None]
+            log.warning("the model has no memory for %d items at once; trying them in halves: %s", len(slots), error)
+            middle = len(slots) // 2
+            return self._predict(slots[:middle]) + self._predict(slots[middle:])
+        return [{name: values[index] for name, values in output.items()} for index in range(len(slots))]
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -223,7 +239,9 @@ def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> 
     anomaly = None if row is None else _floats(row["anomaly"].reshape(1))[0]
     unscorable = item.unscorable
     if unscorable is None and ("latent" not in vectors or anomaly is None):
-        unscorable = "the model gave no finite value that fits for this input"
+        unscorable = (
+            "the model ran out of memory" if row is None else "the model gave no finite value that fits for this input"
+        )
     return Result(
         at=slot.at, alert=item.alert, time=item.time, time_ns=item.time_ns, object=item.object,
         content_hash=item.content_hash, columns=item.columns, flags=item.flags,

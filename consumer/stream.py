@@ -141,5 +141,10 @@ class Predictor(Protocol):
             ``latent`` (N, 64), ``stamp_latent`` (N, 64), ``probabilities`` (N, classes),
             ``scores`` (N, scores) and ``anomaly`` (N,) in [0, 1]; all float32. NaN where a value
             cannot be had; the writer stores NULL.
+
+        Raises
+        ------
+        MemoryError
+            The device has no room for this batch; a smaller one may fit.
         """
         ...

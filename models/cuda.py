@@ -72,8 +72,12 @@ class TorchBackend:
 
     @torch.inference_mode()
     def __call__(self, inputs: list[Floats]) -> list[Floats]:
-        """Run the whole batch at once."""
-        outputs = self._network(*(self._moved(part) for part in inputs))
+        """Run the whole batch at once; raise MemoryError if the device has no room for it."""
+        try:
+            outputs = self._network(*(self._moved(part) for part in inputs))
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise MemoryError(str(error)) from error
         return [part.cpu().numpy() for part in outputs]
 
     def _moved(self, array: Floats) -> torch.Tensor:

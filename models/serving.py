@@ -41,6 +41,9 @@ UNREADABLE = (
 )
 """What ONNX Runtime raises for a file that it cannot load; the errors have no base of their own."""
 
+_OUT_OF_MEMORY = ("Failed to allocate", "bad_alloc", "bad allocation")
+"""How ONNX Runtime says that it has no memory; it has no class of error for it."""
+
 Arrays = Mapping[str, NDArray[np.generic]]
 Floats = NDArray[np.float32]
 
@@ -91,11 +94,17 @@ class OnnxBackend:
         count = len(inputs[0])
         if not count:  # ONNX Runtime refuses an empty batch
             return [part[:0] for part in self([np.zeros((1, *part.shape[1:]), np.float32) for part in inputs])]
-        runs = [
-            self._session.run(OUTPUTS, {name: part[at : at + CHUNK] for name, part in zip(INPUTS, inputs, strict=True)})
-            for at in range(0, count, CHUNK)
-        ]
+        runs = [self._run([part[at : at + CHUNK] for part in inputs]) for at in range(0, count, CHUNK)]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+    def _run(self, inputs: list[Floats]) -> list[Floats]:
+        try:
+            outputs: list[Floats] = self._session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
+        except runtime.RuntimeException as error:
+            if any(words in str(error) for words in _OUT_OF_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise
+        return outputs
 
 
 class LoadedModel:
@@ -158,6 +167,8 @@ class LoadedModel:
         ------
         ModelError
             An array is missing or of another shape than the model's.
+        MemoryError
+            The device has no room for this batch.
         """
         outputs = dict(zip(OUTPUTS, self._backend(self._checked(arrays)), strict=True))
         return {**outputs, "anomaly": self._reference.anomaly(outputs["scores"])}

@@ -105,6 +105,27 @@ def test_a_value_that_is_not_finite_becomes_null_with_a_reason():
     assert row.latent is not None
 
 
+def test_a_batch_without_memory_is_halved_down_to_the_item_that_gets_no_score():
+    class Small(ToyPredictor):
+        """Takes three items at most, and the item of value 7 never."""
+
+        def predict(self, arrays):
+            if len(arrays["x"]) > 3 or 7 in arrays["x"][:, 0]:
+                raise MemoryError("no room")
+            return super().predict(arrays)
+
+    held, line = assignment(), pipeline(Small(), size=100)
+    for index in range(10):
+        line.accept(delivery(held, message(record(index, value=float(index)))))
+    rows = [row for pending in line.cut(FlushReason.END).messages for row in pending.results]
+    assert [row.alert for row in rows] == [str(index) for index in range(10)]
+    assert [row.alert for row in rows if row.latent is None] == ["7"]
+    assert rows[7].unscorable == "the model ran out of memory"
+    assert rows[7].anomaly is None
+    for index in set(range(10)) - {7}:
+        np.testing.assert_allclose(rows[index].latent, index)
+
+
 def test_the_deadline_counts_from_the_oldest_message():
     held, line = assignment(), pipeline(deadline_s=10)
     assert line.seconds_left() is None
