@@ -34,14 +34,14 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
     """
     context = get_context("spawn")
     workers = [context.Process(target=work, args=(index,), name=f"fulgor-{index}") for index in range(count)]
-    for worker in workers:
-        worker.start()
 
     def pass_on(_number: int, _frame: FrameType | None) -> None:
         _stop(workers)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, pass_on)
+        signal.signal(number, pass_on)  # before the first start: a signal in between would leave orphans
+    for worker in workers:
+        worker.start()
     return _wait(workers)
 
 
@@ -59,5 +59,5 @@ def _wait(workers: list[SpawnProcess]) -> int:
 
 def _stop(workers: list[SpawnProcess]) -> None:
     for worker in workers:
-        if worker.is_alive():
+        if worker.pid is not None and worker.is_alive():
             worker.terminate()

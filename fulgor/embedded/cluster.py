@@ -176,6 +176,8 @@ def _settings(*, durable: bool) -> dict[str, str]:
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
         "max_connections": "100",
+        # A query over all nights locks every partition and its indexes: the default of 64 ends at some 2,000 nights.
+        "max_locks_per_transaction": "1024",
         "shared_buffers": f"{_between(128, memory // 32, 256)}MB",
         "effective_cache_size": f"{max(256, memory // 2)}MB",
         "work_mem": "32MB",
