@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 
+from fulgor.consumer.diagnosis import check_files, diagnose
 from fulgor.errors import BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 
@@ -56,10 +57,12 @@ class Cluster:
             "log_level": 0,  # librdkafka prints to stderr by itself; what matters reaches us through error_cb
             **passed,
         }
+        check_files(self.config)
         try:
             self._admin = AdminClient(self.config | {"error_cb": self._remember})
         except KafkaException as error:
-            raise SettingsError(f"kafka settings: {error.args[0].str()}") from None
+            text = error.args[0].str()
+            raise SettingsError(f"kafka settings: {text}{_hint(text)}") from None
         metadata = self._metadata()
         self.id = str(metadata.cluster_id or "")
         self._broker = next(iter(metadata.brokers), None)
@@ -173,6 +176,8 @@ class Cluster:
         text = str(error.str())
         if cause is not None and cause.code() != error.code():
             text = f"{cause.str()} ({text})"
+        if "mechanism handshake failed" in text:  # not the user's name or password: they were not asked for yet
+            return text + "; check sasl.mechanism, and security.protocol: the port may know no users"
         code = cause.code() if cause is not None else error.code()
         return text + _ADVICE.get(code, "")
 
@@ -184,7 +189,15 @@ class Cluster:
             except KafkaException as error:
                 self._admin.poll(0)  # delivers what waits for the error callback
                 if monotonic() >= give_up or self._is_hopeless():
-                    raise BrokerError(f"broker {self.bootstrap}: {self.explain(error.args[0])}") from None
+                    raise BrokerError(f"broker {self.bootstrap}: {self._diagnosed(error.args[0])}") from None
+
+    def _diagnosed(self, error: KafkaError) -> str:
+        with self._lock:
+            cause = self._last_error or error
+        found = None
+        if cause.code() in _VAGUE:
+            found = diagnose(self.bootstrap, str(self.config.get("security.protocol", "PLAINTEXT")))
+        return found or self.explain(error)
 
     def _is_hopeless(self) -> bool:
         with self._lock:
@@ -199,6 +212,8 @@ class Cluster:
 
 # No use in asking again.
 _HOPELESS = {KafkaError._AUTHENTICATION, KafkaError._SSL}
+# Said of every connection that was closed without a word.
+_VAGUE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
 _ADVICE = {
     KafkaError._AUTHENTICATION: "; check the user and FULGOR_KAFKA_SASL_PASSWORD",
     KafkaError._RESOLVE: "; unknown host: check --bootstrap",
@@ -206,6 +221,14 @@ _ADVICE = {
     KafkaError._TRANSPORT: "; nothing answers there: check --bootstrap, and security.protocol if the port speaks TLS",
     KafkaError._ALL_BROKERS_DOWN: "; nothing answers there: check --bootstrap",
 }
+
+
+def _hint(text: str) -> str:
+    if "GSSAPI" in text:  # the mechanism where none is set
+        return "; set sasl.mechanism, such as SCRAM-SHA-512"
+    if "sasl.password must be set" in text:
+        return ": the password as FULGOR_KAFKA_SASL_PASSWORD or in the config file"
+    return ""
 
 
 def check_pattern(topic: str) -> re.Pattern[str]:
