@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from confluent_kafka import Consumer, TopicPartition
+
 from fulgor.consumer.kafka import KafkaSource, parse_start
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.messages import Partition
@@ -17,6 +19,7 @@ from fulgor.storage.offsets import Change, Operator, StoredOffset, move, read_of
 
 __all__ = ["Broker", "Standing", "Target", "asking", "parse_range", "set_offsets", "skip_offsets", "standings"]
 
+_ANSWER_S = 10.0
 _ARCHIVE = "archive"  # the cluster of feeds that are read from files
 
 
@@ -58,9 +61,10 @@ class Target:
 class Broker:
     """Asks a broker what its partitions hold; joins no group."""
 
-    def __init__(self, cluster: Cluster, source: KafkaSource) -> None:
+    def __init__(self, cluster: Cluster, source: KafkaSource, reader: Consumer) -> None:
         self._cluster = cluster
         self._source = source
+        self._reader = reader
 
     @property
     def address(self) -> str:
@@ -79,11 +83,22 @@ class Broker:
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         """Return the first offset that the broker holds of a partition, and its end."""
-        return self._source.start_offset(partition, "earliest"), self._source.start_offset(partition, "latest")
+        return self._source.start_offset(partition, "earliest"), self.find(partition, "latest")
 
     def find(self, partition: Partition, start: str) -> int:
         """Return the offset that ``earliest``, ``latest`` or an ISO time stands for."""
-        return self._source.start_offset(partition, start)
+        offset = self._source.start_offset(partition, start)
+        return self._end(partition, offset) if start == "latest" else offset
+
+    def _end(self, partition: Partition, said: int) -> int:
+        """Read from what is said to be the end: some brokers say where the last batch begins."""
+        place = TopicPartition(partition.topic, partition.number, said)
+        self._reader.assign([place])
+        if self._reader.poll(_ANSWER_S) is None:
+            raise BrokerError(f"{partition}: the broker did not answer a fetch within {_ANSWER_S:.0f} s")
+        found = self._reader.get_watermark_offsets(place, cached=True)
+        self._reader.unassign()
+        return said if found is None else max(said, int(found[1]))
 
     def topics(self) -> dict[str, int]:
         """Return all topics with their numbers of partitions."""
@@ -95,9 +110,13 @@ def asking(settings: Settings) -> Iterator[Broker]:
     """Reach the broker of these settings; raises :class:`~fulgor.errors.BrokerError` if it cannot be reached."""
     cluster = Cluster(settings.bootstrap, settings.kafka)
     source = KafkaSource(cluster, "", "fulgor-offsets", protocol="classic", session_timeout_ms=10_000)
+    reader = Consumer(
+        cluster.config | {"group.id": "fulgor-offsets", "enable.auto.commit": False, "enable.partition.eof": True}
+    )
     try:
-        yield Broker(cluster, source)
+        yield Broker(cluster, source, reader)
     finally:
+        reader.close()
         source.close()
 
 

@@ -97,6 +97,13 @@ class Writer:
         batch : Batch
             Without runs; ``messages`` must hold the bytes behind every row.
         """
+        try:
+            return self._redrive(batch)
+        except PartitionGoneError:
+            self._partitions.forget()
+            return self._redrive(batch)
+
+    def _redrive(self, batch: Batch) -> Outcome:
         self._partitions.ensure(row.time for row in batch.results)
         with self._connection.transaction():
             batch = answering(batch, lock_open(self._connection, batch))

@@ -109,3 +109,35 @@ def migrate(
         typer.echo(json.dumps({"applied": applied}))
     else:
         typer.echo(f"applied: {', '.join(applied)}" if applied else "nothing to do: the tables are up to date")
+
+
+@app.command()
+def prune(
+    before: str = typer.Option(..., "--before", metavar="NIGHT", help="First day to keep, UTC: 2026-03-01."),
+    stream: str = typer.Option(None, "--stream", help="Only this instrument's."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only say what would be dropped."),
+    idle: float = typer.Option(60.0, "--idle", min=0, help="Refuse a night that got a row so many minutes ago."),
+    database: str = typer.Option(None, help="Postgres URL, without a password; by default the embedded one."),
+    as_json: bool = JSON,
+) -> None:
+    """Drop old nights whole; the ledger keeps their counts, dead letters stay. Consumers may go on meanwhile."""
+    from datetime import date, timedelta
+
+    from fulgor.cli.output import emit
+    from fulgor.cli.services import given_database
+    from fulgor.errors import SettingsError
+    from fulgor.storage import prune as pruning
+    from fulgor.storage.database import connect, translated
+    from fulgor.storage.migrate import check_core
+
+    try:
+        day = date.fromisoformat(before)
+    except ValueError:
+        raise SettingsError(f"--before {before!r}: write a UTC day, such as 2026-03-01") from None
+    address = given_database(database)
+    with translated(address), connect(address, application="fulgor prune", vectors=False) as connection:
+        check_core(connection)
+        nights = pruning.find_nights(connection, day, stream=stream)
+        if not dry_run:
+            nights = [pruning.prune(connection, night, idle=timedelta(minutes=idle)) for night in nights]
+    emit(nights, ("stream", "first", "after", "rows", "bytes", "last_stored"), as_json=as_json)

@@ -153,7 +153,7 @@ def test_a_jump_leaves_a_skipped_range(broker, read: str, tables: str):
 
 def test_set_to_a_time(kafka_broker, make_topic: Callable, tables: str):
     """The embedded broker does not look into its files: there, any time that is over means the beginning."""
-    broker, name = kafka_broker, make_topic(kafka_broker)
+    broker, name = kafka_broker, make_topic(kafka_broker, 1, {"retention.ms": "-1"})
     for index, stamp in enumerate((1_772_330_400_000, 1_772_334_000_000, 1_772_337_600_000)):  # 02:00, 03:00, 04:00
         produce(broker, name, range(10 * index, 10 * index + 10), stamp=stamp)
     run(broker, name, tables)
