@@ -201,28 +201,28 @@ def _await(condition: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        (("set", "0", "--group", "nobody", "--topic", "T"), OffsetError, "for group 'nobody'; there are offsets of: g"),
-        (("set", "0", "--group", "g", "--topic", "other"), OffsetError, "of topic 'other'; it has those of: "),
-        (("set", "0", "--group", "g", "--topic", "T"), SettingsError, "for 2 partitions"),
-        (("set", "0", "--group", "g", "--topic", "T", "--partition", "7"), OffsetError, "it has those of: 0, 1"),
-        (("set", "21", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "0 to 20, the latter being"),
-        (("set", "soon", "--group", "g", "--topic", "T"), SettingsError, "'soon': give an offset, earliest, latest or"),
-        (("set", "-1", "--group", "g", "--topic", "T"), SystemExit, ""),
-        (("skip", "20", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "offset 21 lies outside"),
-        (("skip", "3-9", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "were read already"),
-        (("skip", "9-3", "--group", "g", "--topic", "T", "--partition", "0"), SettingsError, "must not come before"),
-        (("skip", "x", "--group", "g", "--topic", "T", "--partition", "0"), SettingsError, "write one offset, such as"),
-    ],
+MISTAKES = (
+    (("set", "0", "--group", "nobody", "--topic", "T"), OffsetError, "for group 'nobody'; there are offsets of: g"),
+    (("set", "0", "--group", "g", "--topic", "other"), OffsetError, "of topic 'other'; it has those of: "),
+    (("set", "0", "--group", "g", "--topic", "T"), SettingsError, "for 2 partitions"),
+    (("set", "0", "--group", "g", "--topic", "T", "--partition", "7"), OffsetError, "it has those of: 0, 1"),
+    (("set", "21", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "0 to 20, the latter being"),
+    (("set", "soon", "--group", "g", "--topic", "T"), SettingsError, "'soon': give an offset, earliest, latest or"),
+    (("set", "-1", "--group", "g", "--topic", "T"), SystemExit, ""),
+    (("skip", "20", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "offset 21 lies outside"),
+    (("skip", "3-9", "--group", "g", "--topic", "T", "--partition", "0"), OffsetError, "were read already"),
+    (("skip", "9-3", "--group", "g", "--topic", "T", "--partition", "0"), SettingsError, "must not come before"),
+    (("skip", "x", "--group", "g", "--topic", "T", "--partition", "0"), SettingsError, "write one offset, such as"),
 )
-def test_mistakes(embedded_broker, make_topic: Callable, tables: str, arguments, error, words):
+
+
+def test_mistakes(embedded_broker, make_topic: Callable, tables: str):
     name = make_topic(embedded_broker, 2)
     produce(embedded_broker, name, range(40), partitions=2)
     run(embedded_broker, name, tables)
-    arguments = [name if word == "T" else word for word in arguments]
-    assert words in offsets(embedded_broker, *arguments, fails=error)
+    for arguments, error, words in MISTAKES:
+        typed = [name if word == "T" else word for word in arguments]
+        assert words in offsets(embedded_broker, *typed, fails=error)
     assert rows(tables, "SELECT count(*) FROM offset_audit") == [(0,)]
 
 
