@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from confluent_kafka import Producer
+from live import consumer, get, until
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.errors import BrokerError, SettingsError
@@ -72,42 +67,6 @@ def access(broker: Broker, protocol: str) -> tuple[str, dict[str, str]]:
 def environment(database: str, password: str = SECRET) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FULGOR_")}
     return kept | {"FULGOR_DATABASE": database, "FULGOR_KAFKA_SASL_PASSWORD": password}
-
-
-def get(port: int, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> object:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-    return found
-
-
-@contextmanager
-def consumer(words: list[str], variables: dict[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run a consumer and yield it with the port of its end point; end it with SIGTERM."""
-    command = [sys.executable, "-m", "fulgor", "consume", "ztf", "-v", "--metrics-port", "0", *words]
-    with log.open("wb") as stderr, subprocess.Popen(command, env=variables, stderr=stderr) as process:
-        try:
-
-            def port() -> int | None:
-                assert process.poll() is None, log.read_text()
-                found = re.search(r"metrics on http://0\.0\.0\.0:(\d+)/", log.read_text())
-                return int(found[1]) if found else None
-
-            yield process, int(str(until(port, "no end point")))
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, log.read_text()
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])

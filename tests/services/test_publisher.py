@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from live import until
 from toy import CARD, TABLE, ToyPredictor, ToyStream, message, record
 
 from fulgor.consumer import consume as consume_module
@@ -175,3 +181,43 @@ def test_start_up_errors(embedded_broker, make_topic: Callable, tables: str):
         run(embedded_broker, source, tables, source)
     with pytest.raises(SettingsError, match=r"enable\.idempotence"):
         run(embedded_broker, source, tables, make_topic(embedded_broker), kafka={"enable.idempotence": "false"})
+
+
+CONSUMER = """
+import sys
+from toy import ToyPredictor, ToyStream
+from fulgor.consumer.consume import Consumption, consume, kafka_source
+from fulgor.consumer.settings import Settings
+bootstrap, topic, database, alerts = sys.argv[1:5]
+settings = Settings(bootstrap=bootstrap, group_protocol="classic", session_timeout_ms=6000, batch_size=16,
+                    deadline_ms=20, alerts_to=alerts, alerts_above=0.5)
+what = Consumption(ToyStream(), ToyPredictor(), database, "g")
+consume(what, lambda: kafka_source(settings, topic, "g"), settings, title="toy", until_end="--until-end" in sys.argv)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_loses_no_anomaly(embedded_broker, make_topic: Callable, tables: str):
+    source, alerts, chance = make_topic(embedded_broker), make_topic(embedded_broker), random.Random(11)
+    padding = "x" * 2000
+    produce(embedded_broker, source, [message(record(i, value=i % 10, padding=padding)) for i in range(3000)])
+    command = [sys.executable, "-c", CONSUMER, embedded_broker.bootstrap, source, tables, alerts]
+    support = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1] / "support")}
+
+    def stored() -> int:
+        with psycopg.connect(tables) as connection:
+            return connection.execute("SELECT count(*) FROM fulgor.latent").fetchone()[0]
+
+    for _ in range(2):
+        before = stored()
+        with subprocess.Popen(command, env=support, stderr=subprocess.DEVNULL) as process:
+            until(lambda before=before, process=process: process.poll() is not None or stored() > before, "no rows")
+            time.sleep(chance.uniform(0, 0.3))
+            process.kill()
+    last = subprocess.run([*command, "--until-end"], env=support, capture_output=True, timeout=120, check=False)
+    assert last.returncode == 0, last.stderr.decode()
+    assert stored() == 3000
+    # What a killed consumer had locked is free once the server has noticed that it is gone.
+    run(embedded_broker, source, tables, alerts)
+    assert {key for key, _ in published(embedded_broker, alerts)} == {str(i) for i in range(3000) if i % 10 >= 5}
+    assert waiting(tables, alerts) == 0
