@@ -1,8 +1,8 @@
 """A tiny stream for tests of the engine: JSON messages with any number of records and items.
 
 A message is ``{"records": [{"id": "a", "time": 1.7e9, "value": 3.0, "width": 4, "items": 1, "break": null}]}``.
-``break`` makes a step fail: ``decode`` (this record), ``crash`` and ``kill`` (the message), ``prepare``, ``nul`` (a text
-that Postgres refuses).
+``break`` makes a step fail: ``decode`` (this record), ``crash`` and ``kill`` (the message), ``prepare``, ``nul`` (a
+text that Postgres refuses).
 """
 
 from __future__ import annotations
