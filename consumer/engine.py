@@ -37,6 +37,8 @@ _LOOK_S = 2.0
 # Twice this, for a claim may ask twice, must stay below max.poll.interval.ms (300 s): nothing is polled meanwhile.
 _ANSWER_S = 120.0
 _IDLE_S = 3.0
+# Under KIP-848 a member that is given nothing is told nothing: after this long it is ready.
+_JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,12 @@ class Engine:
         self._at_end: set[Partition] = set()
         self._idle_since = monotonic()
         self._was_assigned = False
+        self._subscribed = monotonic()
 
     def state(self) -> EngineState:
         """Return what a readiness check wants to know; called on the polling thread."""
-        return EngineState(joined=self._was_assigned, paused=self._intake.paused)
+        joined = self._was_assigned or monotonic() - self._subscribed >= _JOIN_S
+        return EngineState(joined, self._intake.paused)
 
     def dead_threads(self) -> list[str]:
         """Return the names of the threads that ended although nobody asked them to."""
@@ -115,6 +119,7 @@ class Engine:
         """
         self._background.start()
         try:
+            self._subscribed = monotonic()
             self._source.subscribe(self)
             self._loop(until_end)
             self._leave()

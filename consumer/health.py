@@ -41,7 +41,7 @@ class EngineState:
     Parameters
     ----------
     joined : bool
-        The group has answered, with partitions or without.
+        The group has given partitions, or had time enough to do so: the member has some or waits for some.
     paused : bool
         Partitions are paused by back-pressure.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,3 +102,13 @@ def test_a_stopped_process_does_not_answer_and_is_well_afterwards(
             get(port, "/healthz", 1)
         process.send_signal(signal.SIGCONT)
         until(lambda: get(port, "/healthz")[0] == 200, "not healthy again")
+
+
+def test_more_workers_than_partitions_end_too(kafka_broker, make_topic: Callable, tables: str):
+    """The second is given the partition once the first has left, and finds it done."""
+    words = ["--bootstrap", kafka_broker.bootstrap, "--topic", make_topic(kafka_broker), "--workers", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fulgor", "consume", "ztf", "--until-end", *words],
+        env=environment(tables, "consumer"), capture_output=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
