@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import psycopg
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
@@ -57,6 +57,7 @@ class Scene:
             migrate(connection, [TABLE])
         self.consumers: list[subprocess.Popen[bytes]] = []
         self.longest = 0.0
+        self.delivered: set[int] = set()
         self.logs: dict[int, Path] = {}
 
     def start_kafka(self) -> str:
@@ -128,7 +129,11 @@ class Scene:
 def keep_producing(scene: Scene, stopping: Event, sent: list[int]) -> None:
     producer = Producer({"bootstrap.servers": scene.bootstrap, "enable.idempotence": True, "log_level": 0})
     while not stopping.is_set():
-        producer.produce(scene.topic, message(record(sent[0])), partition=sent[0] % PARTITIONS)
+        identity = sent[0]
+        producer.produce(
+            scene.topic, message(record(identity)), partition=identity % PARTITIONS,
+            on_delivery=lambda error, _, identity=identity: None if error else scene.delivered.add(identity),
+        )  # fmt: skip
         sent[0] += 1
         producer.poll(0)
         time.sleep(1 / RATE)
@@ -164,16 +169,27 @@ def run(arguments: argparse.Namespace, protocol: str) -> None:
         subprocess.run([arguments.kafka, "wipe", scene.folder], check=False)
 
 
+def ends(scene: Scene) -> dict[int, int]:
+    """Return where each partition of the topic ends."""
+    reader = Consumer({"bootstrap.servers": scene.bootstrap, "group.id": "ends"})
+    found = {n: reader.get_watermark_offsets(TopicPartition(scene.topic, n), timeout=10)[1] for n in range(PARTITIONS)}
+    reader.close()
+    return found
+
+
 def report(scene: Scene, protocol: str, sent: int, done: Counter[str]) -> None:
     with connect(scene.url) as connection:
-        rows, alerts = connection.execute("SELECT count(*), count(DISTINCT alert) FROM fulgor.latent").fetchone()
+        stored = [int(alert) for (alert,) in connection.execute("SELECT alert FROM fulgor.latent").fetchall()]
+        places = connection.execute("SELECT partition, next_offset FROM fulgor.feed ORDER BY partition").fetchall()
         duplicates = connection.execute("SELECT count(*) FROM fulgor.duplicate").fetchone()[0]
         dead = connection.execute("SELECT count(*) FROM fulgor.dead_letter").fetchone()[0]
         closed = check(connection).closed
-    print(f"protocol {protocol}: {sent} messages, {sum(done.values())} deeds, longest recovery {scene.longest:.1f} s")
-    print(
-        f"lost {sent - alerts}, doubled {rows - alerts}, duplicates {duplicates}, dead {dead}, ledger closed: {closed}"
-    )
+    lost, doubled = sorted(scene.delivered - set(stored)), len(stored) - len(set(stored))
+    print(f"protocol {protocol}: {sent} messages sent, {len(scene.delivered)} delivered, {sum(done.values())} deeds")
+    print(f"lost {len(lost)}, doubled {doubled}, duplicates {duplicates}, dead {dead}, ledger closed: {closed}")
+    print(f"longest time without a new row after a deed: {scene.longest:.1f} s")
+    if lost:
+        print(f"lost: {lost[:20]} to {lost[-1]}; stored up to {places}, topic ends {ends(scene)}")
     print("; ".join(f"{count} x {deed}" for deed, count in sorted(done.items())), flush=True)
 
 
