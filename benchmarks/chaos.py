@@ -39,6 +39,8 @@ from fulgor.storage.migrate import migrate  # noqa: E402
 
 PARTITIONS = 6
 RATE = 200
+# Finished, killed, or told to stop before it could listen.
+ENDS = (0, -signal.SIGKILL, -signal.SIGTERM)
 DEEDS = ["point"] * 6 + ["random"] * 4 + ["stop"] * 2 + ["join"] * 2 + ["postgres"] + ["kafka"]
 
 
@@ -80,7 +82,7 @@ class Scene:
 
     def keep_two(self) -> None:
         for consumer in [c for c in self.consumers if c.poll() is not None]:
-            if consumer.returncode not in (0, -signal.SIGKILL):
+            if consumer.returncode not in ENDS:
                 raise SystemExit(
                     f"a consumer ended with code {consumer.returncode}:\n{self.logs[consumer.pid].read_text()}"
                 )
@@ -163,8 +165,13 @@ def run(arguments: argparse.Namespace, protocol: str) -> None:
             for consumer in scene.consumers:
                 consumer.terminate()
         for consumer in scene.consumers:
-            consumer.wait(60)
-        scene.start_consumer("--until-end").wait(300)
+            if consumer.wait(60) not in ENDS:
+                raise SystemExit(f"code {consumer.returncode} at the end:\n{scene.logs[consumer.pid].read_text()}")
+        last = scene.start_consumer("--until-end")
+        if last.wait(300):
+            raise SystemExit(
+                f"the last consumer ended with code {last.returncode}:\n{scene.logs[last.pid].read_text()}"
+            )
         report(scene, protocol, sent[0], done)
         subprocess.run([arguments.kafka, "wipe", scene.folder], check=False)
 
