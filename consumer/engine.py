@@ -206,7 +206,8 @@ class Engine:
         if assignment is None or assignment.lost:
             return  # read under an earlier assignment
         if polled.offset < assignment.expected:
-            if polled.is_mark:
+            # Only the broker's word that our offset is out of range counts: an end-of-partition mark may be late.
+            if polled.is_mark and polled.cause == "expired":
                 raise _gone_back(polled, assignment)
             return  # read before a seek
         if polled.is_mark:

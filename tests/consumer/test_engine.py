@@ -275,9 +275,15 @@ def test_a_question_that_nobody_answers_is_a_database_error(monkeypatch: pytest.
         engine.assigned([HERE])  # the writer was never started
 
 
-@pytest.mark.parametrize("cause", ["unknown", "expired"])
-def test_a_topic_made_anew_under_the_same_name_is_an_error_not_silence(cause: str):
+def test_a_late_end_mark_is_no_error():
     source, committer = Source(values(20)), Committer()
-    source.script[5] = lambda: source.marks.append(Polled(HERE, 3, is_mark=True, cause=cause))
+    source.script[5] = lambda: source.marks.append(Polled(HERE, 3, is_mark=True))
+    source.script[8] = lambda: source.marks.append(Polled(HERE, 20, is_mark=True))
+    build(source, committer).run(until_end=True)
+
+
+def test_a_topic_made_anew_under_the_same_name_is_an_error_not_silence():
+    source, committer = Source(values(20)), Committer()
+    source.script[5] = lambda: source.marks.append(Polled(HERE, 3, is_mark=True, cause="expired"))
     with pytest.raises(BrokerError, match=r"next offset is 20, but the partition ends or begins at 3"):
         build(source, committer).run()
