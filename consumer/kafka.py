@@ -70,6 +70,7 @@ class KafkaSource:
         own = {**_CLASSIC, "session.timeout.ms": session_timeout_ms} if protocol == "classic" else {}
         self._consumer = Consumer(self._config(own, cluster.config, group, protocol))
         self._listener: Listener | None = None
+        self._closing = False
         self._positions: dict[Partition, int] = {}
         self._policies: dict[str, str] = {}
 
@@ -211,6 +212,8 @@ class KafkaSource:
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         """Stop delivering these partitions."""
+        if self._closing:
+            return  # the closing handle lets them go by itself, and answers no more questions
         # What a stop has let go already may be revoked or lost once more, by an event that was on its way; librdkafka
         # refuses to unassign anything twice.
         held = set(_ours(self._consumer.assignment()))
@@ -246,6 +249,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        self._closing = True
         self._consumer.close()
 
     def _on_error(self, error: KafkaError) -> None:

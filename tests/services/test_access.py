@@ -82,7 +82,7 @@ def test_consuming_and_telling_nobody(
             until(lambda: 'outcome="stored"} 5.0' in get(port, "/metrics")[1] and get(port, "/metrics")[1], "rows")
         )
         until(lambda: "fulgor_alerts_published_total 5.0" in get(port, "/metrics")[1], "no anomalies were published")
-        assert get(port, "/readyz") == (200, '{"ok": true}\n')
+        until(lambda: get(port, "/readyz") == (200, '{"ok": true}\n'), "it was never ready")
         assert get(port, "/healthz")[0] == 200
         cmdline = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode()
     with psycopg.connect(tables) as connection:
