@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from types import FrameType
-from typing import Any
 
 from fulgor import __version__
 from fulgor.consumer.assignments import Assignments
@@ -167,7 +166,7 @@ def register(what: Consumption) -> int:
     """Check the tables, and return the key of the model, entering it if it is new."""
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
-        return register_model(connection, _entry(what.predictor))
+        return register_model(connection, what.predictor.card)
 
 
 def announcer(settings: Settings, stream: str, model_id: int) -> Announcer | None:
@@ -183,13 +182,6 @@ def _publisher(what: Consumption, source: Source, settings: Settings, metrics: M
     cluster = Cluster(settings.bootstrap, settings.kafka)
     check_target(cluster, settings.alerts_to, source.partitions())
     return Publisher(what.database, cluster, settings.alerts_to, metrics)
-
-
-def _entry(predictor: Predictor) -> dict[str, Any]:
-    """Return a model's card with the names under which the registry looks for hash and reference."""
-    reference = predictor.card.get("reference")
-    name = reference.get("id") if isinstance(reference, Mapping) else reference
-    return {**predictor.card, "hash": predictor.model_hash, "reference": name}
 
 
 def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Mapping[str, int]]:
