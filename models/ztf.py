@@ -13,7 +13,7 @@ from fulgor.models.decoders import SequenceDecoder, StampDecoder
 from fulgor.models.encoder import StampEncoder
 from fulgor.models.layout import CLASSES, COLUMNS
 from fulgor.models.recurrent import DecayGRU
-from fulgor.models.scores import ClassDistance, defined
+from fulgor.models.scores.distance import ClassDistance, defined
 from fulgor.models.symmetry import expand
 
 __all__ = ["Architecture", "Latents", "Outputs", "ZtfNetwork"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fulgor.errors import ModelError
-from fulgor.models.scores import ClassDistance, defined
+from fulgor.models.scores.distance import ClassDistance, defined
 
 
 def test_distance_is_mahalanobis_to_the_nearest_class() -> None:
