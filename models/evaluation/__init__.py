@@ -1,0 +1,23 @@
+"""The ruler: folds that never move, figures with intervals, and what any model must beat.
+
+====================  =======================================================================
+:mod:`folds`          which objects are tested together, frozen before any training
+:mod:`metrics`        figures from labels and probabilities
+:mod:`bootstrap`      intervals of those figures over objects, and of paired differences
+====================  =======================================================================
+"""
+
+from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
+from fulgor.models.evaluation.folds import Split, inner_splits, outer_folds, reference_objects, splits
+from fulgor.models.evaluation.metrics import summary
+
+__all__ = [
+    "Bootstrap",
+    "Interval",
+    "Split",
+    "inner_splits",
+    "outer_folds",
+    "reference_objects",
+    "splits",
+    "summary",
+]
