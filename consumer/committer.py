@@ -57,8 +57,6 @@ class Committer:
         The database.
     table : StreamTable
         The stream's own table.
-    model_id : int
-        The model that makes the results.
     owner : str
         Shown in the feed's row: host and process.
     patience_s : float
@@ -72,12 +70,11 @@ class Committer:
     """
 
     def __init__(
-        self, url: str, table: StreamTable, model_id: int, *,
+        self, url: str, table: StreamTable, *,
         owner: str, patience_s: float, metrics: Metrics, stopping: Event, announce: Announce | None = None,
     ) -> None:  # fmt: skip
         self._url = url
         self._table = table
-        self._model_id = model_id
         self._owner = owner
         self._patience_s = patience_s
         self._metrics = metrics
@@ -171,7 +168,7 @@ class Committer:
 
     def _write(self, batch: Batch, connection: Connection) -> Outcome:
         if self._writer is None:
-            self._writer = Writer(connection, self._table, self._model_id, announce=self._announce)
+            self._writer = Writer(connection, self._table, announce=self._announce)
         return self._writer.write(batch)
 
     def _unsettled(self, batch: Batch, feeds: set[int]) -> set[int]:
@@ -234,6 +231,8 @@ class Committer:
         self._metrics.records.labels("dead").inc(len(outcome.dead))
         for letter in outcome.dead:
             self._metrics.dead_letters.labels(letter.stage, letter.error_class).inc()
+        for model_id, lost in outcome.shadows_lost.items():
+            self._metrics.shadow_lost.labels(str(model_id)).inc(lost)
 
     def _observe_latency(self, messages: Sequence[Pending]) -> None:
         now = time()
@@ -246,19 +245,20 @@ def batch_of(messages: Sequence[Pending]) -> Batch:
     """Collect messages into one transaction: a contiguous run for each of their feeds."""
     runs: dict[int, Run] = {}
     batch = Batch(runs=[], results=[], dead=[], empty=[])
-    results, dead, empty = [], [], []
+    results, shadows, dead, empty = [], [], [], []
     for pending in messages:
         delivery = pending.delivery
         feed = delivery.assignment.feed_id
         runs[feed] = _extend(runs.get(feed), pending)
         results += pending.results
+        shadows += pending.shadows
         dead += pending.dead
         empty += [(feed, delivery.assignment.segment, delivery.offset, *what) for what in pending.empty]
         if not delivery.is_mark:
             batch.messages[feed, delivery.offset] = RawMessage(
                 delivery.value, delivery.key, delivery.headers, delivery.timestamp_ms
             )
-    return Batch(list(runs.values()), results, dead, empty, batch.messages)
+    return Batch(list(runs.values()), results, dead, empty, batch.messages, shadows)
 
 
 def _extend(run: Run | None, pending: Pending) -> Run:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
@@ -20,6 +20,7 @@ from fulgor.consumer.engine import Engine, Limits
 from fulgor.consumer.health import Health
 from fulgor.consumer.kafka import KafkaSource, parse_start
 from fulgor.consumer.kafkaadmin import Cluster, check_pattern
+from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.publisher import Publisher, check_target, publishing
@@ -27,6 +28,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.consumer.source import Source
 from fulgor.consumer.status import StatusLine, summary
 from fulgor.consumer.stream import Predictor, Stream
+from fulgor.consumer.switching import Loader, Switching, following
 from fulgor.errors import ModelError
 from fulgor.storage.database import connect, translated
 from fulgor.storage.feeds import first_start
@@ -41,12 +43,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Consumption:
-    """What to consume: an instrument, its model, and where the rows go."""
+    """What to consume: an instrument, its models, and where the rows go.
+
+    Parameters
+    ----------
+    stream : Stream
+        The instrument.
+    predictor : Predictor
+        The model whose rows account for the messages.
+    database, group : str
+        Where the rows go, and as which consumer group.
+    shadows : sequence of Predictor
+        Models whose rows stand beside.
+    follow : callable, optional
+        Loads a registered model. With it, the consumer takes over each model that is promoted or put into
+        the live one's shadow while it runs; without, it stays with the models named here.
+    """
 
     stream: Stream
     predictor: Predictor
     database: str
     group: str
+    shadows: Sequence[Predictor] = ()
+    follow: Loader | None = None
 
 
 def kafka_source(settings: Settings, topic: str, group: str) -> KafkaSource:
@@ -119,10 +138,9 @@ def consume(
     Metrics
         The counts of the run.
     """
-    stream, predictor = what.stream, what.predictor
+    stream = what.stream
     parse_start(settings.start)
-    check_model(stream, predictor)
-    model_id = register(what)
+    lineup = register(what)
     source = open_source()
     start, first = _first_start(what, source, settings.start)
     metrics, stopping = Metrics(), Event()
@@ -130,14 +148,14 @@ def consume(
     health = Health(metrics)
     publisher = _publisher(what, source, settings, metrics)
     pipeline = Pipeline(
-        stream, predictor, predictor.classes,
+        stream, lineup,
         batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
     )  # fmt: skip
     owner = f"{socket.gethostname()}:{os.getpid()}"
     committer = Committer(
-        what.database, stream.table, model_id,
+        what.database, stream.table,
         owner=owner, patience_s=settings.database_patience_s, metrics=metrics, stopping=stopping,
-        announce=announcer(settings, stream.name, model_id),
+        announce=announcer(settings, stream.name),
     )  # fmt: skip
     assignments = Assignments(source, committer, what.group, start=start, first=first)
     limits = Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s)
@@ -146,6 +164,7 @@ def consume(
         StatusLine(metrics, title) as line,
         _signals(stopping),
         publishing(publisher, settings.drain_s),
+        following(_switching(what, lineup, pipeline, metrics)),
     ):
 
         def tick() -> None:
@@ -162,18 +181,38 @@ def consume(
     return metrics
 
 
-def register(what: Consumption) -> int:
-    """Check the tables, and return the key of the model, entering it if it is new."""
+def register(what: Consumption) -> Lineup:
+    """Check tables and models, and return the models with their keys, entering those that are new.
+
+    Raises
+    ------
+    ModelError
+        A model was trained on another preparation, or is named twice.
+    SchemaVersionError
+        The tables are not this program's.
+    """
+    predictors = [what.predictor, *what.shadows]
+    for predictor in predictors:
+        check_model(what.stream, predictor)
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
-        return register_model(connection, what.predictor.card)
+        scorers = [Scorer(register_model(connection, one.card), one) for one in predictors]
+    if len({scorer.model_id for scorer in scorers}) < len(scorers):
+        raise ModelError("the same model is named twice: each scores an alert once")
+    return Lineup(scorers[0], tuple(scorers[1:]))
 
 
-def announcer(settings: Settings, stream: str, model_id: int) -> Announcer | None:
+def announcer(settings: Settings, stream: str) -> Announcer | None:
     """Return what puts anomalies into the outbox; None where none are to be sent."""
     if settings.alerts_to is None:
         return None
-    return Announcer(settings.alerts_to, settings.alerts_above, stream, model_id)
+    return Announcer(settings.alerts_to, settings.alerts_above, stream)
+
+
+def _switching(what: Consumption, lineup: Lineup, pipeline: Pipeline, metrics: Metrics) -> Switching | None:
+    if what.follow is None:
+        return None
+    return Switching(what.database, what.stream, lineup, what.follow, pipeline.offer, metrics)
 
 
 def _publisher(what: Consumption, source: Source, settings: Settings, metrics: Metrics) -> Publisher | None:

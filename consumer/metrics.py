@@ -48,13 +48,14 @@ class Metrics:
         )
         self.stage_seconds = Counter(
             "fulgor_stage_seconds",
-            "Wall time by stage: decode, prepare, infer, write",
+            "Wall time by stage: decode, prepare, infer, shadow (inference of shadow models), write",
             ["stage"],
             registry=self.registry,
         )
         self.stage_items = Counter(
             "fulgor_stage_items",
-            "Work done by stage: decode counts records, prepare and infer items, write items of committed batches",
+            "Work done by stage: decode counts records, prepare, infer and shadow items, write items of committed"
+            " batches",
             ["stage"],
             registry=self.registry,
         )
@@ -93,6 +94,22 @@ class Metrics:
             "Always 1; its labels say which program and model this is",
             ["version", "stream", "model", "device"],
             registry=self.registry,
+        )
+        self.models = Gauge(
+            "fulgor_models",
+            "1 for each model that this process scores with, by its role: live, shadow",
+            ["model", "role"],
+            registry=self.registry,
+        )
+        self.model_switches = Counter(
+            "fulgor_model_switches", "Line-ups of models that were taken over while running", registry=self.registry
+        )
+        self.model_refusals = Counter(
+            "fulgor_model_refusals", "Models that could not be loaded; the others went on", ["model"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.shadow_lost = Counter(
+            "fulgor_shadow_lost", "Rows that a shadow model failed to give", ["model_id"], registry=self.registry
         )
         self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
         self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)

@@ -1,12 +1,14 @@
 """From messages to finished rows: decode, prepare, micro-batch, infer.
 
 One thread drives it. A record that cannot be decoded or prepared becomes a dead letter here and
-costs nobody else anything.
+costs nobody else anything; neither does a shadow model that fails. Another thread may offer another
+line-up of models: it takes over at the next cut, so that no batch is half the one's and half the other's.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from fulgor.consumer.batches import Buckets, FlushReason
+from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, appended_at
 from fulgor.consumer.metrics import Metrics
-from fulgor.consumer.stream import Item, Predictor, Record, Stream
+from fulgor.consumer.stream import Item, Record, Stream
 from fulgor.errors import BrokerError, MalformedError
 from fulgor.storage.rows import Coordinates, DeadLetter, Result
 
@@ -35,6 +38,7 @@ class Pending:
 
     delivery: Delivery
     results: list[Result] = field(default_factory=list)
+    shadows: list[Result] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     empty: list[tuple[int, int]] = field(default_factory=list)
     waiting: int = 0
@@ -64,10 +68,8 @@ class Pipeline:
     ----------
     stream : Stream
         The instrument.
-    predictor : Predictor
-        The model.
-    classes : sequence of str
-        Names of the columns of ``probabilities``.
+    lineup : Lineup
+        The models to begin with.
     batch_size : int
         Items in a full micro-batch.
     deadline_s : float
@@ -77,16 +79,21 @@ class Pipeline:
     """
 
     def __init__(
-        self, stream: Stream, predictor: Predictor, classes: Sequence[str], *,
+        self, stream: Stream, lineup: Lineup, *,
         batch_size: int, deadline_s: float, metrics: Metrics,
     ) -> None:  # fmt: skip
         self._stream = stream
-        self._predictor = predictor
-        self._classes = tuple(classes)
+        self._lineup = lineup
+        self._offers: deque[Lineup] = deque()
+        self._failing: set[int] = set()
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._buckets: Buckets[_Slot] = Buckets(batch_size)
         self._pending: list[Pending] = []
+
+    def offer(self, lineup: Lineup) -> None:
+        """Have other models take over between two batches; may be called from any thread."""
+        self._offers.append(lineup)
 
     def accept(self, delivery: Delivery) -> Cut | None:
         """Take one message in; return a cut if that finished everything pending.
@@ -96,6 +103,8 @@ class Pipeline:
         BrokerError
             A schema registry is away: nothing was taken in, try the same message again.
         """
+        if not self._pending:
+            self._take_over()
         pending = Pending(delivery)
         records = [] if delivery.is_mark else self._read(pending)
         self._pending.append(pending)
@@ -107,7 +116,7 @@ class Pipeline:
                 self._infer(full, FlushReason.FULL)
                 flushed = True
         too_many = len(self._pending) >= 2 * self._buckets.size
-        if (flushed and not len(self._buckets)) or too_many:
+        if (flushed and not len(self._buckets)) or too_many or self._offers:
             return self.cut(FlushReason.FULL if flushed else FlushReason.CUT)
         return None
 
@@ -122,6 +131,7 @@ class Pipeline:
         for bucket in self._buckets.drain():
             self._infer(bucket, reason)
         messages, self._pending = self._pending, []
+        self._take_over()
         return Cut(messages, reason) if messages else None
 
     def forget(self, assignment: Assignment) -> int:
@@ -133,6 +143,10 @@ class Pipeline:
             if slot.pending.delivery.assignment is not assignment:
                 self._buckets.add(_shapes(slot.item), slot)
         return freed
+
+    def _take_over(self) -> None:
+        while self._offers:
+            self._lineup = self._offers.popleft()
 
     def _read(self, pending: Pending) -> Sequence[Record | MalformedError]:
         try:
@@ -178,23 +192,46 @@ class Pipeline:
                 pending.waiting += 1
                 yield _Slot(pending, at, item)
             else:
-                pending.results.append(_result(_Slot(pending, at, item), None, self._classes))
+                slot = _Slot(pending, at, item)
+                pending.results.append(_result(slot, None, self._lineup.live))
+                pending.shadows += [_result(slot, None, shadow) for shadow in self._lineup.shadows]
 
     def _infer(self, slots: Sequence[_Slot], reason: FlushReason) -> None:
         self._metrics.flushes.labels(reason.value).inc()
         self._metrics.fill.observe(len(slots) / self._buckets.size)
+        live = self._lineup.live
         with self._timed("infer"):
-            rows = self._predict(slots)
+            rows = self._predict(live, slots)
         self._metrics.stage_items.labels("infer").inc(len(slots))
         for slot, row in zip(slots, rows, strict=True):
-            slot.pending.results.append(_result(slot, row, self._classes))
+            slot.pending.results.append(_result(slot, row, live))
             slot.pending.waiting -= 1
+        for shadow in self._lineup.shadows:
+            self._infer_beside(shadow, slots)
 
-    def _predict(self, slots: Sequence[_Slot]) -> list[dict[str, Any] | None]:
-        """Run the model; a batch that it has no memory for is halved, down to an item that gets no score."""
+    def _infer_beside(self, shadow: Scorer, slots: Sequence[_Slot]) -> None:
+        """Run a shadow model; whatever it does, only its own rows are missing."""
+        try:
+            with self._timed("shadow"):
+                results = [
+                    _result(slot, row, shadow) for slot, row in zip(slots, self._predict(shadow, slots), strict=True)
+                ]
+        except Exception:
+            self._metrics.shadow_lost.labels(str(shadow.model_id)).inc(len(slots))
+            if shadow.model_id not in self._failing:
+                self._failing.add(shadow.model_id)
+                log.exception("shadow model %s fails: its rows are missing", shadow.predictor.model_hash)
+            return
+        self._failing.discard(shadow.model_id)
+        self._metrics.stage_items.labels("shadow").inc(len(slots))
+        for slot, result in zip(slots, results, strict=True):
+            slot.pending.shadows.append(result)
+
+    def _predict(self, scorer: Scorer, slots: Sequence[_Slot]) -> list[dict[str, Any] | None]:
+        """Run a model; a batch that it has no memory for is halved, down to an item that gets no score."""
         names = slots[0].item.arrays
         try:
-            output = self._predictor.predict(
+            output = scorer.predictor.predict(
                 {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in names}
             )
         except MemoryError as error:
@@ -203,7 +240,7 @@ class Pipeline:
                 return [None]
             log.warning("the model has no memory for %d items at once; trying them in halves: %s", len(slots), error)
             middle = len(slots) // 2
-            return self._predict(slots[:middle]) + self._predict(slots[middle:])
+            return self._predict(scorer, slots[:middle]) + self._predict(scorer, slots[middle:])
         return [{name: values[index] for name, values in output.items()} for index in range(len(slots))]
 
     @contextmanager
@@ -230,8 +267,8 @@ def _dead_letter(at: Coordinates, stage: str, error: Exception) -> DeadLetter:
     return DeadLetter(at, stage, type(error).__name__, str(error) or type(error).__name__)
 
 
-def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> Result:
-    item = slot.item
+def _result(slot: _Slot, row: dict[str, Any] | None, scorer: Scorer) -> Result:
+    item, classes = slot.item, scorer.predictor.classes
     vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if _is_storable(row[k])}
     probabilities = None if row is None else _floats(row["probabilities"])
     known = probabilities is not None and None not in probabilities
@@ -243,8 +280,8 @@ def _result(slot: _Slot, row: dict[str, Any] | None, classes: Sequence[str]) -> 
             "the model ran out of memory" if row is None else "the model gave no finite value that fits for this input"
         )
     return Result(
-        at=slot.at, alert=item.alert, time=item.time, time_ns=item.time_ns, object=item.object,
-        content_hash=item.content_hash, columns=item.columns, flags=item.flags,
+        at=slot.at, model_id=scorer.model_id, alert=item.alert, time=item.time, time_ns=item.time_ns,
+        object=item.object, content_hash=item.content_hash, columns=item.columns, flags=item.flags,
         latent=vectors.get("latent"), stamp_latent=vectors.get("stamp_latent"),
         probabilities=probabilities,
         class_name=classes[int(np.argmax(row["probabilities"]))] if known and row is not None else None,

@@ -9,7 +9,8 @@ from itertools import groupby
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import batch_of
-from fulgor.consumer.consume import Consumption, announcer, check_model, register
+from fulgor.consumer.consume import Consumption, announcer, register
+from fulgor.consumer.lineup import Lineup
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
@@ -68,14 +69,13 @@ def redrive(
     FulgorError
         There is no dead letter of an id that was asked for.
     """
-    check_model(what.stream, what.predictor)
-    model_id = register(what)
+    lineup = register(what)
     done = Redriven()
     with translated(what.database), connect(what.database, application="fulgor redrive") as connection:
-        announce = announcer(settings, what.stream.name, model_id) if settings is not None else None
-        writer = Writer(connection, what.stream.table, model_id, announce=announce)
+        announce = announcer(settings, what.stream.name) if settings is not None else None
+        writer = Writer(connection, what.stream.table, announce=announce)
         for letters in _pages(connection, what.stream.name, ids, error_class, stage, limit):
-            for batch in _batches(what, letters):
+            for batch in _batches(what, lineup, letters):
                 outcome = writer.redrive(batch)
                 done.stored += outcome.stored
                 done.duplicates += outcome.duplicates
@@ -104,13 +104,10 @@ def _pages(
         yield [letter for letter in page if letter.status == "dead"]
 
 
-def _batches(what: Consumption, letters: Iterable[DeadRecord]) -> Iterator[Batch]:
+def _batches(what: Consumption, lineup: Lineup, letters: Iterable[DeadRecord]) -> Iterator[Batch]:
     """Run each message once, whatever the number of its dead records."""
     for _, same in groupby(letters, key=lambda letter: letter.at[:3]):
-        pipeline = Pipeline(
-            what.stream, what.predictor, what.predictor.classes,
-            batch_size=_BATCH, deadline_s=0.0, metrics=Metrics(),
-        )  # fmt: skip
+        pipeline = Pipeline(what.stream, lineup, batch_size=_BATCH, deadline_s=0.0, metrics=Metrics())
         finished = [pipeline.accept(_delivery(next(iter(same)))), pipeline.cut(FlushReason.END)]
         messages = [pending for cut in finished if cut is not None for pending in cut.messages]
         yield replace(batch_of(messages), runs=[])

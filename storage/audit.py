@@ -29,7 +29,7 @@ class Finding:
         The first offset concerned.
     kind : str
         ``missing``, ``incomplete``, ``doubled``, ``inconsistent``, ``overlap``, ``before``, ``beyond``,
-        ``no feed``, ``no segment``, ``no model``, ``no alert row``.
+        ``no feed``, ``no segment``, ``no model``, ``no alert row``, ``shadow alone``.
     detail : str
         In words.
     """
@@ -53,6 +53,7 @@ class Finding:
 # A message without records stands for one item, as does a record without items.
 _ITEMS = """
     SELECT feed_id, segment, "offset", record, item, records, items, 'stored' AS source, alert FROM fulgor.latent
+      WHERE NOT shadow
     UNION ALL
     SELECT feed_id, segment, "offset", record, item, records, items, 'duplicate', alert FROM fulgor.duplicate
     UNION ALL

@@ -3,8 +3,9 @@
 Stored rows, duplicates, dead letters and empty messages carry the coordinates of what they account
 for; skipped ranges carry theirs. The ledger closes when, from each segment's first offset to the
 feed's next one (or to where a rewind closed it), every item of every record of every message is
-there exactly once. Nights that were dropped have left the stretches of offsets that they accounted
-for, with counts: these close the ledger and can no longer be recounted.
+there exactly once. Rows of shadow models account for nothing: each must stand beside a row that
+does, and the check says where one does not. Nights that were dropped have left the stretches of
+offsets that they accounted for, with counts: these close the ledger and can no longer be recounted.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Account:
         Offsets that no message was read from.
     sealed : int
         Items whose rows were dropped with their night.
+    shadow : int
+        Rows that other models wrote beside the stored ones: they account for nothing.
     """
 
     feed_id: int
@@ -62,6 +65,7 @@ class Account:
     empty: int
     skipped: int
     sealed: int
+    shadow: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def read_accounts(connection: Connection, *, stream: str | None = None, group: s
     with connection.cursor(row_factory=class_row(Account)) as cursor:
         return cursor.execute(
             'SELECT feed_id, segment, stream, group_name AS "group", cluster, topic, topic_id, partition, open,'
-            " first_offset, next_offset, stored, duplicates, dead, empty, skipped, sealed FROM fulgor.ledger"
+            " first_offset, next_offset, stored, duplicates, dead, empty, skipped, sealed, shadow FROM fulgor.ledger"
             " WHERE (%(stream)s::text IS NULL OR stream = %(stream)s)"
             " AND (%(group)s::text IS NULL OR group_name = %(group)s)"
             " ORDER BY group_name, cluster, topic, topic_id, partition, segment",

@@ -21,13 +21,18 @@ WHERE l.stream = %(stream)s AND (%(group)s::text IS NULL OR f.group_name = %(gro
 )
 _MODELLESS = sql.SQL("AND l.model_id NOT IN (SELECT model_id FROM fulgor.model)")
 _ROWLESS = sql.SQL("AND NOT EXISTS (SELECT 1 FROM {table} a WHERE a.alert = l.alert AND a.time = l.time)")
+# A night's rows go together, so that nothing of it is left alone.
+_ALONE = sql.SQL(
+    "AND l.shadow AND NOT EXISTS (SELECT 1 FROM fulgor.latent o WHERE o.stream = l.stream AND o.alert = l.alert"
+    " AND o.time = l.time AND NOT o.shadow)"
+)
 _IN_ORDER = sql.SQL(
     ' ORDER BY f.group_name, f.cluster, f.topic, f.topic_id, f.partition, l.segment, l."offset" LIMIT %(limit)s'
 )
 
 
 def find_orphans(connection: Connection, stream: str | None, group: str | None, limit: int) -> list[Finding]:
-    """Return stored rows whose model or whose row in the stream's own table is missing."""
+    """Return stored rows whose model, row in the stream's own table or, for a shadow's, accounting row is missing."""
     names = connection.execute(
         "SELECT name FROM fulgor.stream WHERE %(stream)s::text IS NULL OR name = %(stream)s ORDER BY name",
         {"stream": stream},
@@ -43,6 +48,11 @@ def find_orphans(connection: Connection, stream: str | None, group: str | None, 
         found = connection.execute(_STORED + rowless + _IN_ORDER, parameters).fetchall()
         findings += [
             _finding(row, "no alert row", "alert {} has a latent but no row in the stream's own table") for row in found
+        ]
+        found = connection.execute(_STORED + _ALONE + _IN_ORDER, parameters).fetchall()
+        findings += [
+            _finding(row, "shadow alone", "alert {} has a row of shadow model {} and none that accounts for it")
+            for row in found
         ]
     return findings[:limit]
 

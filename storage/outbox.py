@@ -36,13 +36,14 @@ SELECT %(topic)s, l.alert, jsonb_build_object(
     'source', jsonb_build_object('cluster', f.cluster, 'topic', f.topic, 'partition', f.partition,
                                  'offset', l."offset", 'record', l.record, 'item', l.item))
 FROM unnest(%(alerts)s::text[], %(times)s::timestamptz[], %(feeds)s::int[], %(segments)s::int[], %(offsets)s::bigint[],
-            %(records)s::int[], %(items)s::int[])
-    WITH ORDINALITY AS w (alert, time, feed_id, segment, "offset", record, item, ordinal)
-CROSS JOIN LATERAL (SELECT * FROM fulgor.latent a WHERE a.stream = %(stream)s AND a.model_id = %(model)s
+            %(records)s::int[], %(items)s::int[], %(models)s::int[])
+    WITH ORDINALITY AS w (alert, time, feed_id, segment, "offset", record, item, model_id, ordinal)
+CROSS JOIN LATERAL (SELECT * FROM fulgor.latent a WHERE a.stream = %(stream)s AND a.model_id = w.model_id
                     AND a.alert = w.alert AND a.time = w.time OFFSET 0) l
 JOIN fulgor.model m ON m.model_id = l.model_id
 JOIN fulgor.feed f ON f.feed_id = l.feed_id
-WHERE (l.feed_id, l.segment, l."offset", l.record, l.item) = (w.feed_id, w.segment, w."offset", w.record, w.item)
+WHERE NOT l.shadow
+  AND (l.feed_id, l.segment, l."offset", l.record, l.item) = (w.feed_id, w.segment, w."offset", w.record, w.item)
 ORDER BY w.ordinal
 """
 # Several processes share the work; what another one has in hand is skipped.
@@ -73,13 +74,11 @@ class Announcer:
         Least `anomaly` of an alert that is sent.
     stream : str
         Whose alerts.
-    model_id : int
-        The model that scored them.
     """
 
-    def __init__(self, topic: str, above: float, stream: str, model_id: int) -> None:
+    def __init__(self, topic: str, above: float, stream: str) -> None:
         self._above = above
-        self._fixed = {"topic": topic, "stream": stream, "model": model_id}
+        self._fixed = {"topic": topic, "stream": stream}
 
     def __call__(self, connection: Connection, results: Sequence[Result]) -> None:
         """Write those of these results that are anomalous and were stored just now.
@@ -102,6 +101,7 @@ class Announcer:
             "offsets": [row.at.offset for row in anomalous],
             "records": [row.at.record for row in anomalous],
             "items": [row.at.item for row in anomalous],
+            "models": [row.model_id for row in anomalous],
         }
         connection.execute(_FILL, columns | self._fixed)
 

@@ -217,7 +217,7 @@ def _seal(connection: Connection, night: Night, table: str) -> None:
 _SEAL: Sequence[LiteralString] = (
     """
 CREATE TEMP TABLE going ON COMMIT DROP AS
-SELECT feed_id, segment, "offset", record, item, records, items, 'stored' AS was FROM {table}
+SELECT feed_id, segment, "offset", record, item, records, items, 'stored' AS was FROM {table} WHERE NOT shadow
 """,
     """
 INSERT INTO going SELECT d.feed_id, d.segment, d."offset", d.record, d.item, d.records, d.items, 'duplicate'

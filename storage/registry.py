@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from fulgor.errors import ModelError, SchemaVersionError
 from fulgor.storage.database import Connection
 
-__all__ = ["Model", "find_model", "list_models", "live_model", "register_model"]
+__all__ = ["Model", "find_model", "get_model", "list_models", "live_model", "register_model"]
 
 _TEXTS = ("name", "stream", "hash", "preprocessing_hash")
 _LISTS = ("classes", "scores")
@@ -41,8 +41,8 @@ class Model:
         Names of the elements of ``probabilities`` and ``scores`` in its results.
     reference : str or None
         Reference set behind its percentiles; no part of the hash.
-    status : {'live', 'shadow', 'retired'}
-        At most one of a stream is live.
+    status : {'candidate', 'shadow', 'live', 'retired'}
+        At most one of a stream is live; shadows score beside it, the others score nothing.
     registered_at : datetime
         UTC.
     card : dict
@@ -65,7 +65,8 @@ class Model:
 def register_model(connection: Connection, card: Mapping[str, Any]) -> int:
     """Return the key of a model, entering it if its hash is new to the stream.
 
-    The first model of a stream becomes live, later ones shadow until somebody promotes them. A card
+    The first model of a stream becomes live; later ones are candidates, which score nothing until
+    somebody promotes them or puts them into the live one's shadow. A card
     with a refitted reference replaces the one that is stored: the reference is no part of the hash.
 
     Parameters
@@ -118,6 +119,20 @@ def live_model(connection: Connection, stream: str) -> Model:
     model = _one(connection, " WHERE stream = %s AND status = 'live'", [stream])
     if model is None:
         raise ModelError(f"stream '{stream}' has no live model: 'fulgor consume {stream}' registers its first one")
+    return model
+
+
+def get_model(connection: Connection, model_id: int) -> Model:
+    """Return the model of this key.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    model = _one(connection, " WHERE model_id = %s", [model_id])
+    if model is None:
+        raise ModelError(f"there is no model {model_id}: 'fulgor models list' names those there are")
     return model
 
 
@@ -176,10 +191,15 @@ def _insert(connection: Connection, fields: Mapping[str, Any]) -> int:
         "INSERT INTO fulgor.model (stream, name, hash, preprocessing_hash, classes, scores, reference, card, status)"
         " SELECT %(stream)s, %(name)s, %(hash)s, %(preprocessing_hash)s, %(classes)s, %(scores)s, %(reference)s,"
         " %(card)s, CASE WHEN EXISTS (SELECT 1 FROM fulgor.model WHERE stream = %(stream)s AND status = 'live')"
-        " THEN 'shadow' ELSE 'live' END RETURNING model_id",
+        " THEN 'candidate' ELSE 'live' END RETURNING model_id",
         fields,
     ).fetchone()
     assert row is not None  # noqa: S101 - INSERT .. RETURNING always gives a row
+    connection.execute(
+        "INSERT INTO fulgor.model_event (model_id, stream, action, status)"
+        " SELECT model_id, stream, 'add', status FROM fulgor.model WHERE model_id = %s",
+        [row[0]],
+    )
     return int(str(row[0]))
 
 

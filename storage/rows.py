@@ -29,10 +29,12 @@ class Coordinates(NamedTuple):
 class Result:
     """One item with what the model made of it.
 
-    Vectors are float32; None where they cannot be had, with the reason in `unscorable`.
+    Vectors are float32; None where they cannot be had, with the reason in `unscorable`. `model_id` is
+    the model's key in this database.
     """
 
     at: Coordinates
+    model_id: int
     alert: str
     time: datetime
     time_ns: int | None
@@ -106,6 +108,9 @@ class Batch:
         Messages without records (record -1) and records without items.
     messages : mapping of (feed_id, offset) to RawMessage
         The bytes behind any row that may yet turn into a dead letter.
+    shadows : sequence of Result
+        What other models made of the same items: rows beside those of `results`, which alone account for
+        the messages.
     """
 
     runs: Sequence[Run]
@@ -113,6 +118,7 @@ class Batch:
     dead: Sequence[DeadLetter]
     empty: Sequence[tuple[int, int, int, int, int]] = ()
     messages: dict[tuple[int, int], RawMessage] = field(default_factory=dict)
+    shadows: Sequence[Result] = ()
 
     def without(self, feeds: set[int]) -> Batch:
         """Return the batch less everything of these feeds."""
@@ -122,6 +128,7 @@ class Batch:
             results=[row for row in self.results if row.at.feed_id not in feeds],
             dead=[row for row in self.dead if row.at.feed_id not in feeds],
             empty=[row for row in self.empty if row[0] not in feeds],
+            shadows=[row for row in self.shadows if row.at.feed_id not in feeds],
         )
 
 
@@ -132,3 +139,5 @@ class Outcome:
     stored: int = 0
     duplicates: int = 0
     dead: list[DeadLetter] = field(default_factory=list)
+    shadows_lost: dict[int, int] = field(default_factory=dict)
+    """Shadow rows that the database refused, by model: they cost nobody else anything."""

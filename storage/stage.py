@@ -16,6 +16,7 @@ __all__ = ["Stage"]
 
 # Columns of ``latent`` that are not already among the shared ones.
 _RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("model_id", "int4"),
     ("records", "int4"),
     ("items", "int4"),
     ("flags", "int8"),
@@ -31,6 +32,10 @@ _RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
 # The client would cut a number down to a narrow type without a word; the server refuses it on the way out of the stage.
 _WIDE = {"int2": "int8", "int4": "int8", "float4": "float8"}
 _COORDINATES = ("feed_id", "segment", "offset", "record", "item")
+_LATENT_COLUMNS: tuple[tuple[str, str], ...] = (
+    *(column for column in SHARED_COLUMNS if column[0] not in {"time_ns", "content_hash"}),
+    *_RESULT_COLUMNS,
+)
 
 
 class Stage:
@@ -42,13 +47,10 @@ class Stage:
         The writer's.
     table : StreamTable
         The stream's own table.
-    model_id : int
-        The model that made the results.
     """
 
-    def __init__(self, connection: Connection, table: StreamTable, model_id: int) -> None:
+    def __init__(self, connection: Connection, table: StreamTable) -> None:
         self._connection = connection
-        self._model_id = model_id
         self._stream = table.stream
         own = [(column.name, _WIDE.get(column.type, column.type)) for column in table.columns]
         columns = [("ordinal", "int4"), *SHARED_COLUMNS, *own, *_RESULT_COLUMNS]
@@ -61,6 +63,7 @@ class Stage:
         self._insert_alerts = self._alerts_statement(table, [*SHARED_COLUMNS, *own])
         self._find_variants = self._variants_statement(table)
         self._insert_latents = self._latents_statement()
+        self._insert_shadows = self._shadows_statement(table)
         self._drop = sql.SQL("DELETE FROM {} WHERE ordinal = ANY(%s)").format(self._name)
         self._clear = sql.SQL("DELETE FROM {}").format(self._name)
 
@@ -78,11 +81,15 @@ class Stage:
         self._copy_rows(results)
         fresh = self._connection.execute(self._insert_alerts).rowcount
         variants = [] if fresh == len(results) else self._take_variants(results)
-        row = self._connection.execute(
-            self._insert_latents, {"stream": self._stream, "model": self._model_id}
-        ).fetchone()
+        row = self._connection.execute(self._insert_latents, {"stream": self._stream}).fetchone()
         assert row is not None  # noqa: S101 - an aggregate always gives a row
         return int(str(row[0])), int(str(row[1])), variants
+
+    def store_shadows(self, results: Sequence[Result]) -> None:
+        """Store rows of other models beside those of alerts that are stored with this content."""
+        self._connection.execute(self._clear)
+        self._copy_rows(results)
+        self._connection.execute(self._insert_shadows, {"stream": self._stream})
 
     def _create(self, columns: Sequence[tuple[str, str]]) -> None:
         defined = sql.SQL(", ").join(
@@ -124,12 +131,11 @@ class Stage:
         ).format(self._name, alert_table(table))
 
     def _latents_statement(self) -> sql.Composed:
-        shared = [("alert", ""), ("time", ""), ("object", ""), *((name, "") for name in _COORDINATES)]
-        columns = _names([*shared, *_RESULT_COLUMNS])
+        columns = _names(_LATENT_COLUMNS)
         counted = _names([(name, "") for name in (*_COORDINATES, "records", "items")])
         return sql.SQL(
-            "WITH fresh AS (INSERT INTO fulgor.latent (stream, model_id, {columns})"
-            " SELECT %(stream)s, %(model)s, {columns} FROM {stage} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
+            "WITH fresh AS (INSERT INTO fulgor.latent (stream, {columns})"
+            " SELECT %(stream)s, {columns} FROM {stage} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
             " RETURNING {key}),"
             " known AS (INSERT INTO fulgor.duplicate ({counted}, alert)"
             " SELECT {counted}, alert FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM fresh f"
@@ -138,6 +144,19 @@ class Stage:
             " ON CONFLICT DO NOTHING RETURNING 1)"
             " SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM known)"
         ).format(columns=columns, stage=self._name, key=_names([(name, "") for name in _COORDINATES]), counted=counted)
+
+    def _shadows_statement(self, table: StreamTable) -> sql.Composed:
+        return sql.SQL(
+            "INSERT INTO fulgor.latent (stream, shadow, {columns}) SELECT %(stream)s, true, {staged} FROM {stage} s"
+            " CROSS JOIN LATERAL (SELECT a.content_hash FROM {own} a WHERE a.alert = s.alert AND a.time = s.time"
+            " OFFSET 0) known WHERE known.content_hash = s.content_hash ORDER BY s.alert, s.time, s.ordinal"
+            " ON CONFLICT DO NOTHING"
+        ).format(
+            columns=_names(_LATENT_COLUMNS),
+            staged=sql.SQL(", ").join(sql.Identifier("s", name) for name, _ in _LATENT_COLUMNS),
+            stage=self._name,
+            own=alert_table(table),
+        )
 
 
 def _names(columns: Sequence[tuple[str, str]]) -> sql.Composed:
@@ -149,7 +168,7 @@ def _values(ordinal: int, row: Result) -> tuple[object, ...]:
     return (
         ordinal, row.alert, row.time, row.time_ns, row.object, row.content_hash,
         at.feed_id, at.segment, at.offset, at.record, at.item, *row.columns,
-        at.records, at.items, row.flags, row.latent, row.stamp_latent, row.probabilities,
+        row.model_id, at.records, at.items, row.flags, row.latent, row.stamp_latent, row.probabilities,
         row.class_name, row.scores, row.anomaly, row.unscorable, row.appended_at,
     )  # fmt: skip
 

@@ -3,8 +3,9 @@
 1. Lock the feeds' rows; compare epoch and offset: a mismatch is a fenced writer.
 2. COPY the results into a temporary table; insert them, the known ones becoming duplicates and
    other content under a known id a dead letter of class ``variant``.
-3. Insert dead letters, empty messages and holes.
-4. Move the feeds' offsets. Commit.
+3. Insert rows of shadow models beside them, each model under a savepoint of its own.
+4. Insert dead letters, empty messages and holes.
+5. Move the feeds' offsets. Commit.
 
 A data error of the database (SQLSTATE 22, 23, a NUL byte, a key too long for its index) is bisected
 under savepoints down to the one record, which becomes a dead letter; the rest of the batch is stored.
@@ -12,7 +13,9 @@ under savepoints down to the one record, which becomes a dead letter; the rest o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import psycopg
 
@@ -25,6 +28,7 @@ from fulgor.storage.tables import StreamTable
 
 __all__ = ["Announce", "FencedError", "Writer"]
 
+log = logging.getLogger(__name__)
 Announce = Callable[[Connection, Sequence[Result]], None]
 
 
@@ -47,7 +51,7 @@ class PartitionGoneError(psycopg.OperationalError):
 
 
 class Writer:
-    """Writes batches of one stream and model through one connection.
+    """Writes batches of one stream through one connection.
 
     Parameters
     ----------
@@ -55,20 +59,16 @@ class Writer:
         In autocommit mode; the writer alone uses it.
     table : StreamTable
         The stream's own table.
-    model_id : int
-        The model that made the results.
     announce : callable, optional
         Called with the connection and a batch's results within the transaction, once they are stored.
     """
 
-    def __init__(
-        self, connection: Connection, table: StreamTable, model_id: int, *, announce: Announce | None = None
-    ) -> None:
+    def __init__(self, connection: Connection, table: StreamTable, *, announce: Announce | None = None) -> None:
         self._connection = connection
         self._announce = announce
         self._table = table
         self._partitions = Partitions(connection, table)
-        self._stage = Stage(connection, table, model_id)
+        self._stage = Stage(connection, table)
 
     def write(self, batch: Batch) -> Outcome:
         """Write a batch and move its feeds' offsets in one transaction.
@@ -137,6 +137,8 @@ class Writer:
     def _account(self, batch: Batch) -> Outcome:
         outcome = Outcome(dead=list(batch.dead))
         self._store(list(batch.results), outcome)
+        for model_id, rows in groupby(sorted(batch.shadows, key=_model), key=_model):
+            self._store_beside(model_id, list(rows), outcome)
         bury(self._connection, self._table.stream, outcome.dead, batch.messages)
         self._insert_empty(batch.empty)
         if self._announce is not None:
@@ -157,6 +159,16 @@ class Writer:
         outcome.stored += stored
         outcome.duplicates += duplicates
         outcome.dead += variants
+
+    def _store_beside(self, model_id: int, results: list[Result], outcome: Outcome) -> None:
+        try:
+            with self._connection.transaction():
+                self._stage.store_shadows(results)
+        except DATA_ERRORS as error:
+            if _no_partition(error):
+                raise PartitionGoneError(str(error)) from error
+            log.error("shadow model %d: the database refuses its %d rows: %s", model_id, len(results), error)
+            outcome.shadows_lost[model_id] = len(results)
 
     def _bisect(self, results: list[Result], outcome: Outcome, error: psycopg.Error) -> None:
         if len(results) == 1:
@@ -186,6 +198,10 @@ class Writer:
         self._connection.execute(
             "UPDATE fulgor.feed SET next_offset = %s WHERE feed_id = %s", [run.next_offset, run.feed_id]
         )
+
+
+def _model(row: Result) -> int:
+    return row.model_id
 
 
 def _no_partition(error: psycopg.Error) -> bool:

@@ -13,6 +13,7 @@ from fulgor.consumer import engine as engine_module
 from fulgor.consumer.assignments import Assignments
 from fulgor.consumer.committer import Committed
 from fulgor.consumer.engine import Engine, Limits
+from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
@@ -135,8 +136,8 @@ class Committer:
 
 def build(source: Source, committer: Committer, *, inbox_bytes: int = 1 << 20, drain_s: float = 5) -> Engine:
     committer.silent.set()
-    predictor, metrics = ToyPredictor(), Metrics()
-    line = Pipeline(ToyStream(), predictor, predictor.classes, batch_size=4, deadline_s=0.01, metrics=metrics)
+    lineup, metrics = Lineup(Scorer(1, ToyPredictor())), Metrics()
+    line = Pipeline(ToyStream(), lineup, batch_size=4, deadline_s=0.01, metrics=metrics)
     held = Assignments(source, committer, "g", start="earliest", first={"t": 1})
     limits = Limits(inbox_bytes, drain_s, 5)
     return Engine(source, line, committer, held, limits=limits, metrics=metrics, stopping=Event())

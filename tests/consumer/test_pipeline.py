@@ -10,6 +10,7 @@ from toy import ToyPredictor, ToyStream, message, record
 
 from fulgor.consumer.batches import Buckets, FlushReason
 from fulgor.consumer.committer import batch_of
+from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
@@ -29,10 +30,8 @@ def delivery(to: Assignment, value: bytes | None, offset: int | None = None, *, 
 
 
 def pipeline(predictor: ToyPredictor | None = None, *, size: int = 4, deadline_s: float = 60) -> Pipeline:
-    predictor = predictor or ToyPredictor()
-    return Pipeline(
-        ToyStream(), predictor, predictor.classes, batch_size=size, deadline_s=deadline_s, metrics=Metrics()
-    )
+    lineup = Lineup(Scorer(1, predictor or ToyPredictor()))
+    return Pipeline(ToyStream(), lineup, batch_size=size, deadline_s=deadline_s, metrics=Metrics())
 
 
 def test_a_full_bucket_of_one_shape_is_a_cut():
@@ -66,7 +65,7 @@ def test_a_message_with_many_records_is_prepared_no_further_than_a_batch_ahead()
             return super().prepare(record)
 
     predictor, stream = ToyPredictor(), Counting()
-    line = Pipeline(stream, predictor, predictor.classes, batch_size=4, deadline_s=60, metrics=Metrics())
+    line = Pipeline(stream, Lineup(Scorer(1, predictor)), batch_size=4, deadline_s=60, metrics=Metrics())
     line.accept(delivery(assignment(), message(*(record(index) for index in range(102)))))
     [pending] = line.cut(FlushReason.END).messages
     assert [row.at.record for row in pending.results] == list(range(102))
@@ -138,8 +137,7 @@ def test_a_registry_that_is_away_is_no_dead_letter_and_takes_nothing_in():
         def decode(self, value):
             raise BrokerError("the registry is away")
 
-    predictor = ToyPredictor()
-    line = Pipeline(Away(), predictor, predictor.classes, batch_size=4, deadline_s=1, metrics=Metrics())
+    line = Pipeline(Away(), Lineup(Scorer(1, ToyPredictor())), batch_size=4, deadline_s=1, metrics=Metrics())
     with pytest.raises(BrokerError):
         line.accept(delivery(assignment(), b"x"))
     assert line.cut(FlushReason.END) is None

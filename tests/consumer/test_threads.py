@@ -9,6 +9,7 @@ import pytest
 from toy import ToyPredictor, ToyStream, message, record
 
 from fulgor.consumer.committer import Committed
+from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
@@ -36,10 +37,8 @@ class Committer:
 class Rig:
     def __init__(self, predictor: ToyPredictor | None = None, deadline_s: float = 0.01) -> None:
         self.committer, self.freed = Committer(), []
-        predictor = predictor or ToyPredictor()
-        line = Pipeline(
-            ToyStream(), predictor, predictor.classes, batch_size=2, deadline_s=deadline_s, metrics=Metrics()
-        )
+        lineup = Lineup(Scorer(1, predictor or ToyPredictor()))
+        line = Pipeline(ToyStream(), lineup, batch_size=2, deadline_s=deadline_s, metrics=Metrics())
         self.background = Background(line, self.committer, lambda done: self.freed.append(done.bytes))
         self.background.start()
 

@@ -20,7 +20,7 @@ KEY = FeedKey("g", "c", "t", "", 0)
 
 
 def member(database: str, owner: str) -> Committer:
-    return Committer(database, TABLE, 1, owner=owner, patience_s=5, metrics=Metrics(), stopping=Event())
+    return Committer(database, TABLE, owner=owner, patience_s=5, metrics=Metrics(), stopping=Event())
 
 
 def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(

@@ -47,7 +47,7 @@ CARD: dict[str, Any] = {
 
 EMPTIED = (
     "toy_alert", "latent", "duplicate", "empty", "skipped", "dead_letter", "dead_message", "offset_audit",
-    "sealed", "sealed_item", "skip_order", "segment", "feed", "model",
+    "sealed", "sealed_item", "skip_order", "segment", "feed", "model_event", "model",
 )  # fmt: skip
 
 
@@ -73,7 +73,8 @@ class Toy:
         alert = other.pop("alert", f"a{offset}.{record}.{item}")
         vector = np.random.default_rng(offset).normal(size=64).astype(np.float32)
         row = Result(
-            at=at, alert=alert, time=self.night + timedelta(seconds=offset), time_ns=None, object=f"o{offset % 7}",
+            at=at, model_id=other.pop("model_id", self.model_id),
+            alert=alert, time=self.night + timedelta(seconds=offset), time_ns=None, object=f"o{offset % 7}",
             content_hash=blake2b(alert.encode(), digest_size=16).digest(), columns=(10.0, 20.0, 5, 1, 18.5), flags=0,
             latent=vector, stamp_latent=vector, probabilities=[0.25, 0.75], class_name="SN", scores=[1.5, None],
             anomaly=0.5, unscorable=None, appended_at=self.night,
@@ -152,4 +153,4 @@ def toy(migrated: str) -> Iterator[Toy]:
         model_id = register_model(looking, CARD)
         claimed = claim(looking, FeedKey("g", "c", "topic", "", 0), stream="toy", owner="test")
         assert open_segment(looking, claimed, 0, reason="earliest")
-        yield Toy(migrated, looking, model_id, claimed, Writer(writing, TABLE, model_id))
+        yield Toy(migrated, looking, model_id, claimed, Writer(writing, TABLE))

@@ -167,7 +167,7 @@ def test_consumers_that_write_into_the_night_meanwhile(toy):
     def write() -> None:
         try:
             with connect(toy.url) as connection:
-                toy.writer = Writer(connection, toy.table, toy.model_id)
+                toy.writer = Writer(connection, toy.table)
                 for first in range(0, 3000, 50):
                     offsets = range(first, first + 50)
                     toy.write([toy.result(i, time=toy.night + (i % 2) * DAY) for i in offsets], next_offset=first + 50)

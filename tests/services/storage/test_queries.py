@@ -73,7 +73,7 @@ class TestNearest:
     def test_only_latents_of_the_same_model(self, night):
         second = register_model(night.connection, night.card | {"name": "toy-2", "hash": "c" * 16})
         with connect(night.url) as connection:
-            night.writer = Writer(connection, night.table, second)
+            night.writer, night.model_id = Writer(connection, night.table), second
             rows = [night.result(40 + i, alert=f"a{i}", object="o", latent=-LATENTS[i]) for i in (7, 8)]
             night.write(rows, next_offset=42)
         assert len(nearest(night.connection, "toy", "a7", 100)) == 38

@@ -13,11 +13,11 @@ def another(toy, **changed):
     return toy.card | {"name": "toy-2", "hash": "c" * 16} | changed
 
 
-def test_the_first_is_live_the_next_is_shadow(toy):
+def test_the_first_is_live_the_next_is_a_candidate(toy):
     second = register_model(toy.connection, another(toy))
     assert [(m.model_id, m.status) for m in list_models(toy.connection, "toy")] == [
         (toy.model_id, "live"),
-        (second, "shadow"),
+        (second, "candidate"),
     ]
     assert live_model(toy.connection, "toy").model_id == toy.model_id
 
@@ -99,4 +99,4 @@ def test_only_one_of_many_first_ones_becomes_live(migrated, toy):
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(m.status for m in list_models(toy.connection)) == ["live", "shadow", "shadow", "shadow"]
+    assert sorted(m.status for m in list_models(toy.connection)) == ["candidate", "candidate", "candidate", "live"]

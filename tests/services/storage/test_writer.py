@@ -123,7 +123,7 @@ def test_another_model_stores_its_own_row(toy):
     open_segment(toy.connection, claimed, 0, reason="earliest")
     toy.claim, toy.next_offset = claimed, 0
     with connect(toy.url) as connection:
-        toy.writer = Writer(connection, toy.table, second)
+        toy.writer, toy.model_id = Writer(connection, toy.table), second
         assert toy.write([toy.result(0)], next_offset=1).stored == 1
     assert counts(toy) == {"latent": 2, "toy_alert": 1}
     assert toy.value("SELECT count(*) FROM fulgor.toy_alerts") == 1  # the live model's
@@ -209,7 +209,7 @@ def test_two_writers_make_the_same_partitions_at_once(toy):
         with connect(toy.url) as connection:
             claimed = claim(connection, FeedKey("g", "c", "many", "", partition), stream="toy", owner="test")
             open_segment(connection, claimed, 0, reason="earliest")
-            writer = Writer(connection, toy.table, toy.model_id)
+            writer = Writer(connection, toy.table)
             mine = replace_claim(toy, claimed)
             rows = [mine(i, alert=f"{partition}.{i}", time=toy.night + timedelta(days=i)) for i in range(20)]
             run = replace(toy.batch((), next_offset=20).runs[0], feed_id=claimed.feed_id, epoch=claimed.epoch)

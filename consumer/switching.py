@@ -1,0 +1,159 @@
+"""Models that change while consumers run: promotions noticed, loaded aside, taken over between two batches.
+
+A thread and a connection of its own: Postgres tells of a change by NOTIFY, and every few seconds the
+thread looks for itself, for a pooler or a lost connection may swallow the word. A model is loaded
+here, off the threads that poll, infer and write. One that cannot be loaded is refused with an error in
+the log and in the metrics, and tried again from time to time; the models of before go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+from time import monotonic
+
+import psycopg
+
+from fulgor.consumer.lineup import Lineup, Scorer
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.stream import Predictor, Stream
+from fulgor.errors import DatabaseError, DeviceError, ModelError
+from fulgor.storage.database import Connection, connect, location
+from fulgor.storage.lifecycle import CHANNEL
+from fulgor.storage.registry import Model, list_models
+
+__all__ = ["Loader", "Switching", "following"]
+
+log = logging.getLogger(__name__)
+
+Loader = Callable[[Model], Predictor]
+_WAIT_S = 0.5
+_LOOK_S = 5.0
+_RETRY_S = 30.0
+
+
+class Switching:
+    """Keeps a consumer's line-up of models equal to what the database says.
+
+    Parameters
+    ----------
+    database : str
+        Its URL.
+    stream : Stream
+        The instrument.
+    lineup : Lineup
+        The models that the consumer begins with.
+    load : callable
+        Loads a registered model.
+    take_over : callable
+        Called with each new line-up; the consumer adopts it between two batches.
+    metrics : Metrics
+        Where switches and refusals are counted.
+    """
+
+    def __init__(
+        self, database: str, stream: Stream, lineup: Lineup, load: Loader,
+        take_over: Callable[[Lineup], None], metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._database = database
+        self._stream = stream
+        self._lineup = lineup
+        self._load = load
+        self._take_over = take_over
+        self._metrics = metrics
+        self._stopping = Event()
+        self._refused: dict[int, float] = {}
+        self._thread = Thread(target=self._run, name="fulgor-models", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._show()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; a model that is being loaded is waited for."""
+        self._stopping.set()
+        self._thread.join()
+
+    def look(self, connection: Connection) -> None:
+        """Compare the line-up with the database, and load what is new."""
+        wanted = list_models(connection, self._stream.name)
+        live = next((self._scorer(model) for model in wanted if model.status == "live"), None) or self._lineup.live
+        shadows = (self._scorer(model) for model in wanted if model.status == "shadow")
+        found = Lineup(live, tuple(scorer for scorer in shadows if scorer is not None and scorer != live))
+        if found != self._lineup:
+            self._lineup = found
+            self._take_over(found)
+            self._metrics.model_switches.inc()
+            self._show()
+            log.info(
+                "models from the next batch on: live %s; in its shadow: %s",
+                live.predictor.model_hash, ", ".join(s.predictor.model_hash for s in found.shadows) or "none",
+            )  # fmt: skip
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with connect(self._database, application="fulgor models") as connection:
+                    connection.execute(f"LISTEN {CHANNEL}")
+                    self._watch(connection)
+            except (psycopg.Error, DatabaseError) as error:
+                log.warning("database %s: models are not watched for the moment: %s", location(self._database), error)
+                self._stopping.wait(_LOOK_S)
+
+    def _watch(self, connection: Connection) -> None:
+        next_look = 0.0
+        while not self._stopping.is_set():
+            told = any(note.payload == self._stream.name for note in connection.notifies(timeout=_WAIT_S, stop_after=1))
+            if told:
+                self._refused.clear()
+            if told or monotonic() >= next_look:
+                self.look(connection)
+                next_look = monotonic() + _LOOK_S
+
+    def _scorer(self, model: Model) -> Scorer | None:
+        """Return a model ready to run; None if it cannot be had, or could not a moment ago."""
+        for scorer in (self._lineup.live, *self._lineup.shadows):
+            if scorer.model_id == model.model_id:
+                return scorer
+        if monotonic() < self._refused.get(model.model_id, 0.0):
+            return None
+        try:
+            return Scorer(model.model_id, self._checked(model))
+        except (ModelError, DeviceError, DatabaseError) as error:
+            self._refused[model.model_id] = monotonic() + _RETRY_S
+            self._metrics.model_refusals.labels(model.hash).inc()
+            log.error("model %s (%s) cannot take over, the others go on: %s", model.name, model.hash, error)
+            return None
+
+    def _checked(self, model: Model) -> Predictor:
+        if model.preprocessing_hash != self._stream.preprocessing_hash:
+            raise ModelError(
+                f"it was trained with preparation {model.preprocessing_hash}, this program prepares"
+                f" {self._stream.name} with {self._stream.preprocessing_hash}"
+            )
+        predictor = self._load(model)
+        if predictor.model_hash != model.hash:
+            raise ModelError(f"its files are those of model {predictor.model_hash}")
+        return predictor
+
+    def _show(self) -> None:
+        self._metrics.models.clear()
+        self._metrics.models.labels(self._lineup.live.predictor.model_hash, "live").set(1)
+        for shadow in self._lineup.shadows:
+            self._metrics.models.labels(shadow.predictor.model_hash, "shadow").set(1)
+
+
+@contextmanager
+def following(switching: Switching | None) -> Iterator[None]:
+    """Watch the models while the block runs; None watches nothing."""
+    if switching is None:
+        yield
+        return
+    switching.start()
+    try:
+        yield
+    finally:
+        switching.stop()
