@@ -65,6 +65,7 @@ class Settings(BaseModel):
     )
     alerts_to: str | None = Field(None, description="topic that scored anomalies are sent to after their commit")
     alerts_above: float = Field(0.99, ge=0, le=1, description="least anomaly of an alert that is sent there")
+    nodes: Path | None = Field(None, description="JSON list of LEELA's receivers; chunks of others are flagged")
     schemas: str | None = Field(None, description="schema registry URL or folder, for Confluent-framed messages")
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict, description="passed to librdkafka")
 

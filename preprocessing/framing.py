@@ -51,6 +51,7 @@ _LOOKS = tuple(
         (rb"\xff\xd8\xff", "a JPEG image"),
         (rb"\x89PNG", "a PNG image"),
         (rb"\x93NUMPY", "a NumPy file"),
+        (rb"\x80[\x02-\x05]", "a Python pickle, which is never unpickled: it could run anything"),
         (rb"\xc3\x01", "Avro single-object encoding, which is not read"),
         (rb"\s*<(!doctype|html|\?xml)", "HTML or XML, such as the error page of a server"),
         (rb"\s*[{\[]", "JSON"),

@@ -1,12 +1,14 @@
-"""The tables and the typed view of one stream, composed from its description."""
+"""The tables and the typed views of one stream, composed from its description."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from psycopg import sql
 
 from fulgor.storage.database import Connection
 from fulgor.storage.partitions import EARLIEST, LATEST
-from fulgor.storage.tables import StreamTable
+from fulgor.storage.tables import Column, StreamTable
 
 __all__ = ["SHARED_COLUMNS", "alert_table", "create_stream_tables"]
 
@@ -32,14 +34,19 @@ def alert_table(table: StreamTable) -> sql.Identifier:
 
 
 def create_stream_tables(connection: Connection, table: StreamTable, partition_by: str) -> None:
-    """Create a stream's own table, its branch of ``latent``, the partitions of impossible times and the typed view."""
+    """Create a stream's own table, its branch of ``latent``, the partitions of impossible times and the typed views."""
     connection.execute(
         "INSERT INTO fulgor.stream (name, row_name, partition_by) VALUES (%s, %s, %s) ON CONFLICT (name) DO NOTHING",
         [table.stream, table.rows, partition_by],
     )
     _create_own_table(connection, table)
     _create_latent_branch(connection, table)
-    _create_view(connection, table)
+    if table.items is None:
+        _create_view(connection, table, table.rows, table.columns, sql.SQL(""))
+        return
+    for name, left_out, where in ((table.rows, "items", "a.item = 0"), (table.items, "rows", "a.item > 0")):
+        columns = [column for column in table.columns if column.of != left_out]
+        _create_view(connection, table, name, columns, sql.SQL(" WHERE " + where))
 
 
 def _create_own_table(connection: Connection, table: StreamTable) -> None:
@@ -93,8 +100,11 @@ def _create_edge_partitions(connection: Connection, parent: str) -> None:
         )
 
 
-def _create_view(connection: Connection, table: StreamTable) -> None:
-    own = sql.SQL(", ").join(sql.Identifier("a", column.name) for column in table.columns)
+def _create_view(
+    connection: Connection, table: StreamTable, name: str, columns: Sequence[Column], where: sql.SQL
+) -> None:
+    own = sql.SQL(", ").join(sql.Identifier("a", column.name) for column in columns)
+    view = sql.Identifier("fulgor", f"{table.stream}_{name}")
     connection.execute(
         sql.SQL(
             "CREATE VIEW {} AS SELECT a.alert, a.object, a.time, a.time_ns, {}, m.name AS model, l.class,"
@@ -102,8 +112,6 @@ def _create_view(connection: Connection, table: StreamTable) -> None:
             " l.flags, l.appended_at, l.stored_at"
             " FROM {} a LEFT JOIN (fulgor.latent l"
             " JOIN fulgor.model m ON m.model_id = l.model_id AND m.status = 'live')"
-            " ON l.stream = {} AND l.alert = a.alert AND l.time = a.time"
-        ).format(
-            sql.Identifier("fulgor", f"{table.stream}_{table.rows}"), own, alert_table(table), sql.Literal(table.stream)
-        )
+            " ON l.stream = {} AND l.alert = a.alert AND l.time = a.time{}"
+        ).format(view, own, alert_table(table), sql.Literal(table.stream), where)
     )
