@@ -23,6 +23,7 @@ from fulgor.consumer.kafkaadmin import Cluster, check_pattern
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
+from fulgor.consumer.preparation import check_preparation
 from fulgor.consumer.publisher import Publisher, check_target, publishing
 from fulgor.consumer.settings import Settings
 from fulgor.consumer.source import Source
@@ -36,7 +37,7 @@ from fulgor.storage.migrate import check_schema
 from fulgor.storage.outbox import Announcer
 from fulgor.storage.registry import register_model
 
-__all__ = ["Consumption", "announcer", "check_model", "check_preparation", "consume", "kafka_source", "register"]
+__all__ = ["Consumption", "announcer", "consume", "kafka_source", "register"]
 
 log = logging.getLogger(__name__)
 
@@ -87,32 +88,6 @@ def kafka_source(settings: Settings, topic: str, group: str) -> KafkaSource:
     if protocol == "consumer":
         cluster.set_session_timeout(group, settings.session_timeout_ms)
     return KafkaSource(cluster, topic, group, protocol=protocol, session_timeout_ms=settings.session_timeout_ms)
-
-
-def check_model(stream: Stream, predictor: Predictor) -> None:
-    """Refuse a model that was trained on another preparation.
-
-    Raises
-    ------
-    ModelError
-        The hashes differ.
-    """
-    check_preparation(stream, predictor.preprocessing_hash)
-
-
-def check_preparation(stream: Stream, preprocessing_hash: str) -> None:
-    """Refuse the hash of another preparation than the stream's.
-
-    Raises
-    ------
-    ModelError
-        The hashes differ.
-    """
-    if preprocessing_hash != stream.preprocessing_hash:
-        raise ModelError(
-            f"the model was trained with preparation {preprocessing_hash}, this program prepares"
-            f" {stream.name} with {stream.preprocessing_hash}: take a model of this version, or retrain"
-        )
 
 
 def consume(
@@ -193,7 +168,7 @@ def register(what: Consumption) -> Lineup:
     """
     predictors = [what.predictor, *what.shadows]
     for predictor in predictors:
-        check_model(what.stream, predictor)
+        check_preparation(what.stream, predictor.preprocessing_hash)
     with translated(what.database), connect(what.database) as connection:
         check_schema(connection, what.stream.table)
         scorers = [Scorer(register_model(connection, one.card), one) for one in predictors]

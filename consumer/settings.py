@@ -59,7 +59,10 @@ class Settings(BaseModel):
     database_patience_s: float = Field(300.0, ge=0, description="how long to wait for a database that went away")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
     threads: int = Field(1, ge=1, le=256, description="threads of the model on a CPU")
-    model: Path | None = Field(None, description="folder of a model; default: the one that ships with the package")
+    model: Path | None = Field(None, description="folder of a model to stay with; default: the live one, followed")
+    model_store: Path | None = Field(
+        None, description="folder in which this machine keeps models; default: models in the user data folder"
+    )
     metrics_port: int | None = Field(
         None, ge=0, le=65_535, description="port of the Prometheus end point; none by default"
     )

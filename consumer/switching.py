@@ -20,6 +20,7 @@ from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.stream import Predictor, Stream
 from fulgor.errors import DatabaseError, DeviceError, ModelError
+from fulgor.models.store import reference_id
 from fulgor.storage.database import Connection, connect, location
 from fulgor.storage.lifecycle import CHANNEL
 from fulgor.storage.registry import Model, list_models
@@ -116,7 +117,8 @@ class Switching:
     def _scorer(self, model: Model) -> Scorer | None:
         """Return a model ready to run; None if it cannot be had, or could not a moment ago."""
         for scorer in (self._lineup.live, *self._lineup.shadows):
-            if scorer.model_id == model.model_id:
+            # A refitted reference is no other model, but gives other percentiles.
+            if scorer.model_id == model.model_id and reference_id(scorer.predictor.card) == model.reference:
                 return scorer
         if monotonic() < self._refused.get(model.model_id, 0.0):
             return None

@@ -18,7 +18,7 @@ from fulgor.errors import ModelError
 from fulgor.storage.database import Connection
 from fulgor.storage.registry import Model, get_model, live_model
 
-__all__ = ["CHANNEL", "Event", "history", "promote", "retire", "rollback", "shadow"]
+__all__ = ["CHANNEL", "Event", "announce", "history", "previous", "promote", "retire", "rollback", "shadow"]
 
 CHANNEL: Final = "fulgor_models"
 """What consumers LISTEN to."""
@@ -122,14 +122,27 @@ def rollback(connection: Connection, stream: str, *, keep_shadow: bool = False, 
     ModelError
         No promotion is left to take back.
     """
-    with _locked(connection, live_model(connection, stream)) as current:
-        before = _before(history(connection, stream))
-        if before is None:
-            raise ModelError(
-                f"stream '{stream}': nothing to roll back to: {current.name} ({current.hash}) is the first model"
-                " that was live; 'fulgor models promote' names another"
-            )
-        _replace_live(connection, get_model(connection, before), "rollback", keep_shadow=keep_shadow, note=note)
+    with _locked(connection, live_model(connection, stream)):
+        before = previous(connection, stream)
+        _replace_live(connection, before, "rollback", keep_shadow=keep_shadow, note=note)
+    return get_model(connection, before.model_id)
+
+
+def previous(connection: Connection, stream: str) -> Model:
+    """Return the model that a rollback would make live.
+
+    Raises
+    ------
+    ModelError
+        No promotion is left to take back.
+    """
+    before = _before(history(connection, stream))
+    if before is None:
+        live = live_model(connection, stream)
+        raise ModelError(
+            f"stream '{stream}': nothing to roll back to: {live.name} ({live.hash}) is the first model that was live;"
+            " 'fulgor models promote' names another"
+        )
     return get_model(connection, before)
 
 
@@ -143,6 +156,11 @@ def history(connection: Connection, stream: str) -> list[Event]:
         ).fetchall()
 
 
+def announce(connection: Connection, stream: str) -> None:
+    """Tell running consumers, at the end of the transaction, that a stream's models have changed."""
+    connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, stream])
+
+
 _STANDING: Final = {"live": "live", "shadow": "in the live one's shadow"}
 
 
@@ -153,7 +171,7 @@ def _locked(connection: Connection, model: Model) -> Iterator[Model]:
         # The lock that a registration takes: a first model must not become live beside a promoted one.
         connection.execute("SELECT 1 FROM fulgor.stream WHERE name = %s FOR NO KEY UPDATE", [model.stream])
         yield get_model(connection, model.model_id)
-        connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, model.stream])
+        announce(connection, model.stream)
 
 
 def _replace_live(connection: Connection, model: Model, action: str, *, keep_shadow: bool, note: str | None) -> None:

@@ -11,9 +11,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fulgor.errors import ModelError, SchemaVersionError
+from fulgor.models.store import reference_id
 from fulgor.storage.database import Connection
 
-__all__ = ["Model", "find_model", "get_model", "list_models", "live_model", "register_model"]
+__all__ = ["Model", "find_live", "find_model", "get_model", "list_models", "live_model", "register_model"]
 
 _TEXTS = ("name", "stream", "hash", "preprocessing_hash")
 _LISTS = ("classes", "scores")
@@ -108,6 +109,11 @@ def list_models(connection: Connection, stream: str | None = None) -> list[Model
     return _all(connection, " WHERE %s::text IS NULL OR stream = %s ORDER BY model_id", [stream, stream])
 
 
+def find_live(connection: Connection, stream: str) -> Model | None:
+    """Return a stream's live model, None if there is none yet."""
+    return _one(connection, " WHERE stream = %s AND status = 'live'", [stream])
+
+
 def live_model(connection: Connection, stream: str) -> Model:
     """Return a stream's live model.
 
@@ -116,7 +122,7 @@ def live_model(connection: Connection, stream: str) -> Model:
     ModelError
         There is none yet.
     """
-    model = _one(connection, " WHERE stream = %s AND status = 'live'", [stream])
+    model = find_live(connection, stream)
     if model is None:
         raise ModelError(f"stream '{stream}' has no live model: 'fulgor consume {stream}' registers its first one")
     return model
@@ -160,13 +166,12 @@ def find_model(connection: Connection, which: str, stream: str | None = None) ->
 
 
 def _fields(card: Mapping[str, Any]) -> dict[str, Any]:
-    reference = card.get("reference")
     fields: dict[str, Any] = {name: card.get(name) for name in ("name", "stream", "preprocessing_hash", *_LISTS)}
     fields["hash"] = card.get("model_hash", card.get("hash"))
-    fields["reference"] = reference.get("id") if isinstance(reference, Mapping) else reference
+    fields["reference"] = reference_id(card)
     wrong = [name for name in _TEXTS if not isinstance(fields[name], str) or not fields[name]]
     wrong += [name for name in _LISTS if not _is_names(fields[name])]
-    if not isinstance(fields["reference"], str | None):
+    if fields["reference"] is None and card.get("reference") is not None:
         wrong.append("reference")
     if wrong:
         raise ModelError(f"model card '{card.get('name')}': {', '.join(wrong)} missing or of the wrong type")

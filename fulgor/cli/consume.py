@@ -15,8 +15,10 @@ from fulgor.cli.pairs import kafka_pairs
 from fulgor.errors import SettingsError
 
 if TYPE_CHECKING:
+    from fulgor.consumer.consume import Consumption
     from fulgor.consumer.metrics import Metrics
     from fulgor.consumer.settings import Settings
+    from fulgor.streams.registry import Instrument
 
 __all__ = ["consume"]
 
@@ -32,6 +34,7 @@ class Order:
     until_end: bool
     as_json: bool
     verbose: bool
+    shadows: tuple[Path, ...]
 
 
 def consume(
@@ -44,7 +47,9 @@ def consume(
     until_end: bool = typer.Option(False, "--until-end", help="Stop at the end of every partition."),
     workers: int = typer.Option(1, min=1, max=256, help="Processes, each a member of the group."),
     device: str = typer.Option(None, help="auto, cpu or cuda."),
-    model: Path = typer.Option(None, help="Folder of a model; by default the one that ships with fulgor."),
+    model: list[Path] = typer.Option(
+        None, help="Folder of a model to stay with, whatever is live; those named after the first score in its shadow."
+    ),
     archive: Path = typer.Option(None, help="Read this file, folder or tarball instead of a topic."),
     kafka: list[str] = typer.Option(None, help="librdkafka setting, name=value; repeatable."),
     batch_size: int = typer.Option(None, help="Items in a full micro-batch."),
@@ -59,11 +64,11 @@ def consume(
     """Turn messages into rows, exactly once, until stopped (SIGTERM, Ctrl-C)."""
     flags = {
         "topic": topic, "group": group, "bootstrap": bootstrap, "database": database, "start": start,
-        "device": device, "model": model, "kafka": kafka_pairs(kafka), "batch_size": batch_size,
+        "device": device, "model": model[0] if model else None, "kafka": kafka_pairs(kafka), "batch_size": batch_size,
         "deadline_ms": deadline_ms, "metrics_port": metrics_port,
         "alerts_to": alerts_to, "alerts_above": alerts_above,
     }  # fmt: skip
-    order = Order(stream, flags, config, archive, until_end, as_json, verbose)
+    order = Order(stream, flags, config, archive, until_end, as_json, verbose, tuple(model or ())[1:])
     if archive is not None and workers > 1:
         raise SettingsError("--workers: an archive is one partition, which one process reads; leave it out")
     if workers == 1:
@@ -90,8 +95,7 @@ def _work_apart(order: Order, index: int) -> None:
 
 
 def _work(order: Order, index: int = 0) -> None:
-    from fulgor.cli.services import database_url
-    from fulgor.consumer.consume import Consumption, consume, kafka_source
+    from fulgor.consumer.consume import consume, kafka_source
     from fulgor.streams.registry import instrument
 
     set_up_logging(verbose=order.verbose)
@@ -101,8 +105,7 @@ def _work(order: Order, index: int = 0) -> None:
     stream = instrument(order.stream, settings)
     topic = settings.topic or stream.default_topic
     group = settings.group or f"fulgor-{order.stream}"
-    predictor = stream.load_model(settings.model or stream.default_model, settings.device, settings.threads)
-    what = Consumption(stream, predictor, database_url(settings), group)
+    what = _chosen(settings, order.shadows, stream, group)
     title = f"{order.stream} {order.archive or topic}"
     if order.archive is not None:
         from fulgor.replay.source import ArchiveSource
@@ -114,6 +117,19 @@ def _work(order: Order, index: int = 0) -> None:
     else:
         open_topic = partial(kafka_source, settings, topic, group)
         _report(order, consume(what, open_topic, settings, title=title, until_end=order.until_end))
+
+
+def _chosen(settings: Settings, shadows: tuple[Path, ...], stream: Instrument, group: str) -> Consumption:
+    """Return the live model, to be followed, or the models that were named, to stay with."""
+    from fulgor.cli.services import database_url, model_source
+    from fulgor.consumer.consume import Consumption
+
+    database = database_url(settings)
+    source = model_source(settings, stream, database)
+    if settings.model is None:
+        return Consumption(stream, source.live(stream), database, group, follow=source)
+    first, *others = source.named(stream, [settings.model, *shadows])
+    return Consumption(stream, first, database, group, others)
 
 
 def _report(order: Order, metrics: Metrics) -> None:

@@ -111,13 +111,13 @@ def redrive(
     error_class: str = CLASS,
     stage: str = STAGE,
     limit: int = typer.Option(None, "--limit", min=1, help="How many at most, the oldest first."),
-    model: Path = typer.Option(None, help="Folder of a model; by default the one that ships with fulgor."),
+    model: Path = typer.Option(None, help="Folder of a model; by default the live one."),
     device: str = typer.Option(None, help="auto, cpu or cuda."),
     database: str = DATABASE,
     as_json: bool = JSON,
 ) -> None:
     """Send dead letters through the pipeline again; those that become rows are closed."""
-    from fulgor.cli.services import database_url
+    from fulgor.cli.services import database_url, model_source
     from fulgor.consumer.consume import Consumption
     from fulgor.consumer.redrive import redrive as try_again
     from fulgor.consumer.settings import load_settings
@@ -125,7 +125,9 @@ def redrive(
 
     settings = load_settings({"database": database, "model": model, "device": device})
     chosen = instrument(stream, settings)
-    predictor = chosen.load_model(settings.model or chosen.default_model, settings.device, settings.threads)
-    what = Consumption(chosen, predictor, database_url(settings), "redrive")
+    url = database_url(settings)
+    source = model_source(settings, chosen, url)
+    [predictor] = source.named(chosen, [settings.model]) if settings.model else [source.live(chosen)]
+    what = Consumption(chosen, predictor, url, "redrive")
     done = try_again(what, ids or None, error_class=error_class, stage=stage, limit=limit, settings=settings)
     emit_one(done, as_json=as_json)

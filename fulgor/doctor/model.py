@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fulgor import __version__
-from fulgor.consumer.consume import check_preparation
+from fulgor.consumer.preparation import check_preparation
 from fulgor.consumer.stream import Stream
 from fulgor.doctor.check import Check, passed, warned
 from fulgor.errors import DeviceError, FulgorError, ModelError
