@@ -1,6 +1,7 @@
 """The card beside the weights: what a model is, what it was made from, and what it can do.
 
-A model is a folder of three files. The card names the SHA-256 of the other two, so that a damaged or
+A model is a folder of three files, or of four where scores were fitted to its latents. The card names the
+SHA-256 of the others, so that a damaged or
 exchanged file is found before the first alert is scored. The model's *hash* stands on every result;
 it covers what a result depends on, and nothing else: weights, preparation, calibration, recurrence
 and precision. The reference behind the percentiles has an id of its own.
@@ -21,6 +22,7 @@ __all__ = [
     "FORMAT",
     "ONNX",
     "PRECISION",
+    "SCORES",
     "WEIGHTS",
     "file_hash",
     "model_hash",
@@ -31,6 +33,7 @@ __all__ = [
 
 WEIGHTS: Final = "weights.safetensors"
 ONNX: Final = "model.onnx"
+SCORES: Final = "scores.safetensors"
 CARD: Final = "card.json"
 
 FORMAT: Final = 1
@@ -88,6 +91,8 @@ def model_hash(card: Mapping[str, Any]) -> str:
         "recurrence": card["recurrence"],
         "precision": card["precision"],
     }
+    if SCORES in card["files"]:
+        identity["scores"] = card["files"][SCORES]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -99,7 +104,7 @@ def write_card(directory: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     ModelError
         A file of the model is missing.
     """
-    files = {name: file_hash(directory / name) for name in (WEIGHTS, ONNX)}
+    files = {name: file_hash(directory / name) for name in _files(card)}
     full = {"format": FORMAT, **card, "precision": PRECISION, "files": files}
     full["model_hash"] = model_hash(full)
     (directory / CARD).write_text(json.dumps(full, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -123,8 +128,8 @@ def read_card(directory: Path) -> dict[str, Any]:
     for name, kind in FIELDS.items():
         if not isinstance(card.get(name), kind):
             raise ModelError(f"{path} has no usable field {name!r}; export the model again")
-    if sorted(card["files"]) != sorted((WEIGHTS, ONNX)):
-        raise ModelError(f"{path} does not list {WEIGHTS} and {ONNX} under 'files'; export the model again")
+    if sorted(card["files"]) != sorted(_files(card)):
+        raise ModelError(f"{path} does not list {' and '.join(_files(card))} under 'files'; export the model again")
     if model_hash(card) != card["model_hash"]:
         raise ModelError(
             f"{path} was changed after its export: it claims model {card['model_hash']} but is {model_hash(card)}"
@@ -147,6 +152,11 @@ def verify(directory: Path, card: Mapping[str, Any]) -> None:
                 f"{directory / name} is damaged or belongs to another model: its SHA-256 is {found[:12]}..., the card "
                 f"says {str(expected)[:12]}...; export or install the model again"
             )
+
+
+def _files(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the files that a card must list."""
+    return (WEIGHTS, ONNX, SCORES) if card.get("fitted_scores") else (WEIGHTS, ONNX)
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """From raw scores to percentiles, against alerts that the training never saw.
 
 A score means nothing alone. The reference keeps the quantiles of each score over held-out alerts; a
-new score becomes the part of the reference that lies below it. Beyond the last quantile the tail is
-continued as an exponential, so that two alerts stranger than the whole reference are still ranked.
+new score becomes the part of the reference that lies below it. From the 90th percentile on the tail is
+continued as a generalised Pareto distribution, so that two alerts stranger than the whole reference are
+still ranked. The percentiles of some scores are averaged into ``anomaly``.
 Pure numpy: a CPU consumer applies it after the exported graph.
 """
 
@@ -13,7 +14,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,15 @@ __all__ = ["FEWEST", "Reference", "ScoreTable"]
 FEWEST = 20
 """A quantile table of fewer alerts than this would be noise."""
 
-TAIL_START = 0.95
-"""The exponential tail is fitted to the mean excess above this quantile."""
+TAIL_START = 0.9
+"""The tail is fitted to the excesses above this quantile."""
+
+LEVELS = tuple(np.linspace(0.0, TAIL_START, 46).tolist())
+
+SHAPES = (0.2, 0.9)
+"""Range of the tail's shape. A few excesses do not tell it well: a tail at least this heavy claims no
+percentile that they do not bear out, and keeps strange alerts apart in single precision, in which an
+exponential one ends at 14 scales."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -39,19 +47,19 @@ class ScoreTable:
     ----------
     size : int
         Reference alerts that have this score.
-    levels, values : tuple of float
-        Probabilities (ascending, below 1) and the score at each.
-    tail : float
-        Scale of the exponential tail, in units of the score.
+    values : tuple of float
+        The score at :data:`LEVELS`.
+    scale, shape : float
+        Of the tail; the scale is in units of the score.
     """
 
     size: int
-    levels: tuple[float, ...]
     values: tuple[float, ...]
-    tail: float
+    scale: float
+    shape: float
 
     @classmethod
-    def fit(cls, scores: Floats) -> ScoreTable:
+    def fit(cls, scores: Floats) -> Self:
         """Return the table of a score, NaN left out.
 
         Raises
@@ -66,22 +74,30 @@ class ScoreTable:
                 f"the reference has {len(known)} alerts with this score and needs {FEWEST}; "
                 "hold out more alerts, or take a larger archive"
             )
-        last = 1.0 / (len(known) + 1)
-        body = np.linspace(0.0, 0.9, 46)
-        levels = np.concatenate([body, 1.0 - np.geomspace(0.1, last, 33)[1:]])
-        values = np.quantile(known, levels)
-        threshold = float(np.quantile(known, TAIL_START))
-        excess = known[known > threshold] - threshold
-        tail = float(excess.mean()) if len(excess) else 0.0
+        values = np.quantile(known, LEVELS)
+        scale, shape = _pareto(known[known > values[-1]] - values[-1])
         floor = max(1e-6 * float(np.ptp(known)), 1e-12)
-        return cls(len(known), tuple(levels.tolist()), tuple(values.tolist()), max(tail, floor))
+        return cls(len(known), tuple(values.tolist()), max(scale, floor), shape)
 
     def percentile(self, scores: Floats) -> Floats:
         """Return the part of the reference below each score, in [0, 1); NaN stays NaN."""
-        inside = np.interp(scores, self.values, self.levels)
+        inside = np.interp(scores, self.values, LEVELS)
         beyond = np.maximum(np.asarray(scores, dtype=np.float64) - self.values[-1], 0.0)
-        left = (1.0 - self.levels[-1]) * np.exp(-beyond / self.tail)
+        left = (1.0 - TAIL_START) * (1.0 + self.shape * beyond / self.scale) ** (-1.0 / self.shape)
         return np.where(beyond > 0, 1.0 - left, inside)
+
+
+def _pareto(excess: Floats) -> tuple[float, float]:
+    """Return scale and shape by probability-weighted moments (Hosking & Wallis 1987, doi:10.2307/1269343)."""
+    if not len(excess):
+        return 0.0, SHAPES[0]
+    ordered = np.sort(excess)
+    position = (np.arange(1, len(ordered) + 1) - 0.35) / len(ordered)
+    mean = float(ordered.mean())
+    lower = float(((1.0 - position) * ordered).mean())
+    shape = 2.0 - mean / (mean - 2.0 * lower) if mean > 2.0 * lower else SHAPES[1]
+    shape = min(max(shape, SHAPES[0]), SHAPES[1])
+    return mean * (1.0 - shape), shape  # the mean excess is scale / (1 - shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +108,46 @@ class Reference:
     ----------
     size : int
         Alerts in the reference.
+    source : str
+        What alerts these are.
     tables : dict of str to ScoreTable
         By score, in the order of the model's output.
+    combined : tuple of str
+        The scores whose percentiles are averaged into ``anomaly``.
     """
 
     size: int
+    source: str
     tables: dict[str, ScoreTable]
+    combined: tuple[str, ...]
 
     @classmethod
-    def fit(cls, scores: Floats, names: Sequence[str]) -> Reference:
-        """Return the reference of scores (N, k); ModelError where a score has too few values."""
-        return cls(len(scores), {name: ScoreTable.fit(scores[:, k]) for k, name in enumerate(names)})
+    def fit(
+        cls, scores: Floats, names: Sequence[str], *, source: str = "held out", combined: Sequence[str] | None = None
+    ) -> Self:
+        """Return the reference of scores (N, k).
+
+        Parameters
+        ----------
+        scores : ndarray
+            (N, k), NaN where a score could not be had.
+        names : sequence of str
+            (k,).
+        source : str
+            What alerts these are.
+        combined : sequence of str, optional
+            The scores that make ``anomaly``; default: all.
+
+        Raises
+        ------
+        ModelError
+            A score has too few values, or a combined one is none of the scores.
+        """
+        chosen = tuple(names if combined is None else combined)
+        if not chosen or not set(chosen) <= set(names):
+            raise ModelError(f"cannot combine {', '.join(chosen) or 'nothing'}: the scores are {', '.join(names)}")
+        tables = {name: ScoreTable.fit(scores[:, k]) for k, name in enumerate(names)}
+        return cls(len(scores), source, tables, chosen)
 
     @property
     def id(self) -> str:
@@ -115,8 +160,9 @@ class Reference:
         return np.stack(columns, axis=1)
 
     def anomaly(self, scores: Floats) -> NDArray[np.float32]:
-        """Return the mean percentile over the scores that an alert has, (N,); NaN where it has none."""
-        ranks = self.percentiles(scores)
+        """Return the mean percentile over the combined scores that an alert has, (N,); NaN where it has none."""
+        chosen = [k for k, name in enumerate(self.tables) if name in self.combined]
+        ranks = self.percentiles(scores)[:, chosen]
         known = np.isfinite(ranks)
         count = known.sum(axis=1)
         mean = np.where(known, ranks, 0.0).sum(axis=1) / np.maximum(count, 1)
@@ -124,17 +170,17 @@ class Reference:
 
     def _fields(self) -> dict[str, Any]:
         tables = {
-            name: {"size": t.size, "levels": t.levels, "values": t.values, "tail": t.tail}
+            name: {"size": t.size, "values": t.values, "scale": t.scale, "shape": t.shape}
             for name, t in self.tables.items()
         }
-        return {"size": self.size, "tables": tables}
+        return {"size": self.size, "source": self.source, "combined": self.combined, "tables": tables}
 
     def to_card(self) -> dict[str, Any]:
         """Return the reference as JSON values, its id among them."""
         return {"id": self.id, **self._fields()}
 
     @classmethod
-    def from_card(cls, fields: dict[str, Any]) -> Reference:
+    def from_card(cls, fields: dict[str, Any]) -> Self:
         """Return the reference that a card holds.
 
         Raises
@@ -144,10 +190,11 @@ class Reference:
         """
         try:
             tables = {
-                name: ScoreTable(int(t["size"]), tuple(t["levels"]), tuple(t["values"]), float(t["tail"]))
+                name: ScoreTable(int(t["size"]), tuple(t["values"]), float(t["scale"]), float(t["shape"]))
                 for name, t in fields["tables"].items()
             }
-            reference, claimed = cls(int(fields["size"]), tables), fields["id"]
+            size, source, combined = int(fields["size"]), str(fields["source"]), tuple(fields["combined"])
+            reference, claimed = cls(size, source, tables, combined), fields["id"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the card's reference cannot be read ({error!r}); fit it again") from error
         if reference.id != claimed:

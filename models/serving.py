@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from fulgor.errors import DeviceError, ModelError
-from fulgor.models.card import ONNX, read_card, verify
+from fulgor.models.card import ONNX, SCORES, read_card, verify
 from fulgor.models.device import choose
 from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, STAMP_SIZE
 from fulgor.models.reference import Reference
+from fulgor.models.scores.suite import ScoreSuite
 
 __all__ = ["SHIPPED", "Backend", "LoadedModel", "load"]
 
@@ -118,6 +119,8 @@ class LoadedModel:
         What runs it.
     device : str
         ``cpu`` or ``cuda``.
+    suite : ScoreSuite, optional
+        Scores fitted to the latents, beside those of the graph.
 
     Attributes
     ----------
@@ -129,12 +132,13 @@ class LoadedModel:
         Id of the reference behind ``anomaly``.
     """
 
-    def __init__(self, card: dict[str, Any], backend: Backend, device: str) -> None:
+    def __init__(self, card: dict[str, Any], backend: Backend, device: str, suite: ScoreSuite | None = None) -> None:
         self.card = card
         self.device = device
         self.classes: tuple[str, ...] = tuple(card["classes"])
         self.scores: tuple[str, ...] = tuple(card["scores"])
         self._backend = backend
+        self._suite = suite
         self._reference = Reference.from_card(card["reference"])
         self.reference_id = self._reference.id
         self._shapes = _shapes(card)
@@ -171,6 +175,8 @@ class LoadedModel:
             The device has no room for this batch.
         """
         outputs = dict(zip(OUTPUTS, self._backend(self._checked(arrays)), strict=True))
+        if self._suite is not None:
+            outputs["scores"] = np.concatenate([outputs["scores"], self._suite(outputs["latent"])], axis=1)
         return {**outputs, "anomaly": self._reference.anomaly(outputs["scores"])}
 
     def _checked(self, arrays: Arrays) -> list[Floats]:
@@ -211,14 +217,15 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Lo
     chosen = choose(device)
     card = read_card(directory)
     verify(directory, card)
+    suite = ScoreSuite.load(directory / SCORES) if card.get("fitted_scores") else None
     if chosen == "cuda":
         try:
-            return _proven(LoadedModel(card, _cuda(directory, card), "cuda"))
+            return _proven(LoadedModel(card, _cuda(directory, card), "cuda", suite))
         except DeviceError as error:
             if device == "cuda":
                 raise
             log.warning("a GPU is present but cannot be used, running on the CPU: %s", error)
-    return _proven(LoadedModel(card, OnnxBackend(directory / ONNX, threads), "cpu"))
+    return _proven(LoadedModel(card, OnnxBackend(directory / ONNX, threads), "cpu", suite))
 
 
 def _cuda(directory: Path, card: dict[str, Any]) -> Backend:

@@ -20,11 +20,19 @@ def test_percentile_is_the_part_below(scores: np.ndarray) -> None:
         assert table.percentile(np.array([score]))[0] == pytest.approx((scores < score).mean(), abs=3e-3)
 
 
-def test_the_tail_goes_on_as_the_distribution_does(scores: np.ndarray) -> None:
-    table = ScoreTable.fit(scores)
-    beyond = scores.max() + 4.0
-    left = 1 - table.percentile(np.array([beyond]))[0]
-    assert left == pytest.approx((1 - table.percentile(np.array([scores.max()]))[0]) * np.exp(-4 / 2.0), rel=0.4)
+def test_the_tail_goes_on_as_the_distribution_does() -> None:
+    shape, random = 0.4, np.random.default_rng(1)
+    pareto = (random.random(20_000) ** -shape - 1) / shape
+    table = ScoreTable.fit(pareto[:500])
+    for part in (0.98, 0.995, 0.999):
+        left = 1 - table.percentile(np.quantile(pareto, [part]))[0]
+        assert left == pytest.approx(1 - part, rel=0.5)
+
+
+def test_the_strangest_are_apart_in_single_precision(scores: np.ndarray) -> None:
+    table = ScoreTable.fit(np.random.default_rng(2).uniform(0, 1, 150))
+    ladder = table.percentile(np.linspace(1.0, 3.0, 20)).astype(np.float32)
+    assert (np.diff(ladder) > 0).all()
 
 
 def test_stranger_is_higher_even_beyond_the_reference(scores: np.ndarray) -> None:
@@ -57,12 +65,21 @@ def test_anomaly_averages_the_scores_there_are(scores: np.ndarray) -> None:
     assert anomaly.dtype == np.float32
 
 
+def test_only_the_combined_scores_count(scores: np.ndarray) -> None:
+    both = np.stack([scores, scores], axis=1)
+    reference = Reference.fit(both, ("a", "b"), combined=("b",))
+    assert reference.anomaly(np.array([[1e9, 0.0]]))[0] < 0.01
+    assert reference.id != Reference.fit(both, ("a", "b")).id
+    with pytest.raises(ModelError, match="cannot combine c"):
+        Reference.fit(both, ("a", "b"), combined=("c",))
+
+
 def test_card_keeps_everything(scores: np.ndarray) -> None:
-    reference = Reference.fit(scores[:, None], ("a",))
+    reference = Reference.fit(scores[:, None], ("a",), source="150 alerts")
     again = Reference.from_card(json.loads(json.dumps(reference.to_card())))
     assert again == reference
     assert again.id == reference.id
-    assert again.size == 20_000
+    assert (again.size, again.source, again.combined) == (20_000, "150 alerts", ("a",))
 
 
 def test_another_reference_has_another_id(scores: np.ndarray) -> None:
