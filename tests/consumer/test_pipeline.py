@@ -181,3 +181,68 @@ def test_buckets_part_shapes_and_give_back_everything():
     assert len(buckets) == 1
     assert list(buckets.drain()) == [[2]]
     assert len(buckets) == 0
+
+
+class Named(ToyPredictor):
+    """A model of its own hash, whose latents are the value times a factor."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def predict(self, arrays):
+        return super().predict({"x": arrays["x"] * np.float32(self.factor)})
+
+
+def test_a_shadow_gives_rows_of_its_own_beside():
+    lineup = Lineup(Scorer(1, ToyPredictor()), (Scorer(2, Named(2)), Scorer(3, Named(3))))
+    line = Pipeline(ToyStream(), lineup, batch_size=100, deadline_s=60, metrics=Metrics())
+    held = assignment()
+    line.accept(delivery(held, message(record("a", value=5.0), record("b", unscorable="too dark"))))
+    [pending] = line.cut(FlushReason.END).messages
+    assert [(row.model_id, row.alert) for row in pending.results] == [(1, "b"), (1, "a")]
+    assert {(row.model_id, row.alert, row.unscorable) for row in pending.shadows} == {
+        (2, "a", None), (3, "a", None), (2, "b", "too dark"), (3, "b", "too dark"),
+    }  # fmt: skip
+    assert {row.model_id: row.latent[0] for row in pending.shadows if row.alert == "a"} == {2: 10.0, 3: 15.0}
+    assert [row.at for row in pending.shadows if row.alert == "a"] == [pending.results[1].at] * 2
+
+
+def test_a_shadow_that_fails_costs_only_its_own_rows():
+    class Failing(ToyPredictor):
+        def predict(self, arrays):
+            raise ZeroDivisionError("a bug in the shadow")
+
+    metrics = Metrics()
+    lineup = Lineup(Scorer(1, ToyPredictor()), (Scorer(2, Failing()), Scorer(3, Named(3))))
+    line = Pipeline(ToyStream(), lineup, batch_size=2, deadline_s=60, metrics=metrics)
+    held = assignment()
+    cuts = [line.accept(delivery(held, message(record(index)))) for index in range(4)]
+    pending = [one for cut in cuts if cut for one in cut.messages]
+    assert [row.model_id for one in pending for row in one.results] == [1] * 4
+    assert [row.model_id for one in pending for row in one.shadows] == [3] * 4
+    assert metrics.value("fulgor_shadow_lost_total", model_id="2") == 4
+
+
+def test_another_lineup_takes_over_between_two_batches():
+    line, held = pipeline(size=100), assignment()
+    line.accept(delivery(held, message(record("a"))))
+    line.offer(Lineup(Scorer(2, Named(2))))
+    cut = line.accept(delivery(held, message(record("b"))))  # ends the old one's last batch
+    assert [row.model_id for one in cut.messages for row in one.results] == [1, 1]
+    line.accept(delivery(held, message(record("c"))))
+    line.offer(Lineup(Scorer(3, Named(3))))
+    line.offer(Lineup(Scorer(4, Named(4))))
+    [pending] = line.cut(FlushReason.DEADLINE).messages
+    assert [row.model_id for row in pending.results] == [2]
+    line.accept(delivery(held, message(record("d"))))
+    [pending] = line.cut(FlushReason.END).messages
+    assert [(row.model_id, row.latent[0]) for row in pending.results] == [(4, 4.0)]
+
+
+def test_an_idle_pipeline_takes_over_with_the_next_message():
+    line, held = pipeline(size=100), assignment()
+    line.offer(Lineup(Scorer(2, Named(2))))
+    assert line.accept(delivery(held, message(record("a")))) is None
+    [pending] = line.cut(FlushReason.END).messages
+    assert [row.model_id for row in pending.results] == [2]
