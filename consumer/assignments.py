@@ -54,11 +54,7 @@ class Assignments:
 
     def claim(self, partitions: Sequence[Partition], ask: Ask) -> list[Assignment]:
         """Raise the partitions' epochs and find where each goes on."""
-        topics = {partition.topic: self._source.topic_id(partition.topic) for partition in partitions}
-        keys = [
-            FeedKey(self._group, self._source.cluster, partition.topic, topics[partition.topic], partition.number)
-            for partition in partitions
-        ]
+        keys = self._keys(partitions)
         claims = ask(lambda: self._committer.claim(keys))
         held, starts = self._begin(partitions, claims)
         if starts:
@@ -83,6 +79,28 @@ class Assignments:
                 )
             )  # fmt: skip
         return held, starts
+
+    def _keys(self, partitions: Iterable[Partition]) -> list[FeedKey]:
+        partitions = list(partitions)
+        topics = {topic: self._source.topic_id(topic) for topic in {partition.topic for partition in partitions}}
+        return [
+            FeedKey(self._group, self._source.cluster, partition.topic, topics[partition.topic], partition.number)
+            for partition in partitions
+        ]
+
+    def others_ends(self) -> dict[Partition, int]:
+        """Return where the partitions end now that are not held."""
+        counts = self._source.partitions()
+        there = (Partition(topic, number) for topic, count in counts.items() for number in range(count))
+        return {
+            partition: self._source.start_offset(partition, "latest") for partition in there if not self.get(partition)
+        }
+
+    def is_stored(self, ends: Mapping[Partition, int], ask: Ask) -> bool:
+        """Tell whether partitions, whoever holds them, are stored up to these offsets."""
+        keys = self._keys(ends)
+        stored = ask(lambda: self._committer.stored(keys)) if keys else {}
+        return all(stored.get(key, 0) >= end for key, end in zip(keys, ends.values(), strict=True))
 
     def others_work(self, ask: Ask) -> bool:
         """Tell whether a partition is in the hands of another member, or of a dead one that the group still counts."""

@@ -9,7 +9,7 @@ the same lock, or the feed is not ours any more.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -24,7 +24,7 @@ from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Cut, Pending
 from fulgor.errors import DatabaseError
 from fulgor.storage.database import Connection, connect, location, transient, translated
-from fulgor.storage.feeds import Claim, FeedKey, claim, note_trial, open_segment, release, unreleased
+from fulgor.storage.feeds import Claim, FeedKey, claim, note_trial, open_segment, release, stored, unreleased
 from fulgor.storage.rows import Batch, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
 from fulgor.storage.writer import Announce, FencedError, Writer
@@ -108,6 +108,10 @@ class Committer:
     def unreleased(self, group: str, cluster: str, partitions: Mapping[str, int]) -> int:
         """Return how many of these topics' partitions are still in the hands of a member, or of a dead one."""
         return self._patiently(lambda connection: unreleased(connection, group, cluster, partitions))
+
+    def stored(self, keys: Collection[FeedKey]) -> dict[FeedKey, int]:
+        """Return the next offsets of those of these feeds that have one."""
+        return self._patiently(lambda connection: stored(connection, keys))
 
     def note_trial(self, assignment: Assignment, offset: int) -> int:
         """Write down, before the work, that a message is worked on alone; return how often it was."""

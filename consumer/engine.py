@@ -92,6 +92,8 @@ class Engine:
         self._next_look = 0.0
         self._at_end: set[Partition] = set()
         self._idle_since = monotonic()
+        self._others_ends: dict[Partition, int] | None = None
+        self._next_question = 0.0
         self._was_assigned = False
         self._subscribed = monotonic()
 
@@ -138,7 +140,7 @@ class Engine:
             if monotonic() >= next_tick:
                 self._tick()
                 next_tick = monotonic() + _TICK_S
-            if until_end and self._everything_read() and self._everything_stored():
+            if until_end and self._everything_read() and self._everything_stored() and self._others_too():
                 return
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
@@ -312,6 +314,18 @@ class Engine:
         finished = self._background.drain(self._limits.drain_s)
         self._settle()
         return finished and not self._fenced
+
+    def _others_too(self) -> bool:
+        """Tell whether what is not ours is stored up to where it ended when ours was.
+
+        Under KIP-848 a dead member keeps its partitions until its session times out, and we get them only then.
+        """
+        if self._others_ends is None:
+            self._others_ends = self._held.others_ends()
+        if monotonic() < self._next_question:
+            return False
+        self._next_question = monotonic() + _IDLE_S
+        return self._held.is_stored(self._others_ends, self._ask)
 
     def _nobody_works(self) -> bool:
         """Tell, for a member without partitions, whether the group is done: asked now and then, not in every round."""

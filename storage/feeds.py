@@ -6,7 +6,7 @@ consumer that lost the partition without knowing it cannot write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from fulgor.storage.database import Connection
 from fulgor.storage.rows import Hole
 
-__all__ = ["Claim", "FeedKey", "claim", "first_start", "note_trial", "open_segment", "release", "unreleased"]
+__all__ = ["Claim", "FeedKey", "claim", "first_start", "note_trial", "open_segment", "release", "stored", "unreleased"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +80,12 @@ ON CONFLICT (group_name, cluster, topic, topic_id, partition) DO UPDATE SET
                     THEN feed.attempts + 1 ELSE 1 END,
     attempt_offset = feed.next_offset
 RETURNING feed_id, epoch, segment, next_offset, attempts, trial_offset
+"""
+_STORED = """
+SELECT group_name, cluster, topic, topic_id, partition, next_offset FROM fulgor.feed
+JOIN unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::int[])
+  AS wanted (group_name, cluster, topic, topic_id, partition) USING (group_name, cluster, topic, topic_id, partition)
+WHERE next_offset IS NOT NULL
 """
 _SKIPS = """
 SELECT o.first_offset, o.next_offset, o.note FROM fulgor.skip_order o JOIN fulgor.feed f USING (feed_id, segment)
@@ -173,6 +179,16 @@ def unreleased(connection: Connection, group: str, cluster: str, partitions: Map
         [group, cluster, list(partitions)],
     ).fetchone()
     return sum(partitions.values()) - (_int(row[0]) if row else 0)
+
+
+def stored(connection: Connection, keys: Collection[FeedKey]) -> dict[FeedKey, int]:
+    """Return the next offsets of those of these feeds that have one."""
+    columns = list(zip(*((k.group, k.cluster, k.topic, k.topic_id, k.partition) for k in keys), strict=True))
+    rows = connection.execute(_STORED, [list(column) for column in columns] or [[]] * 5).fetchall()
+    return {
+        FeedKey(str(group), str(cluster), str(topic), str(topic_id), _int(number)): _int(offset)
+        for group, cluster, topic, topic_id, number, offset in rows
+    }
 
 
 def note_trial(connection: Connection, feed_id: int, epoch: int, offset: int) -> int:
