@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -31,13 +31,25 @@ def tables(database: str) -> str:
     return database
 
 
-def start(bootstrap: str, topic: str, database: str, *flags: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "fulgor", "consume", "ztf", "--workers", "2", "--topic", topic, "--bootstrap", bootstrap,
-         *flags],
-        env=os.environ | {"FULGOR_DATABASE": database, "FULGOR_SESSION_TIMEOUT_MS": "6000"},
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.fixture
+def start(tables: str) -> Iterator[Callable[[str, str], subprocess.Popen[str]]]:
+    """Start ``fulgor consume ztf --workers 2``; what still runs when the test ends is ended, with its workers."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(bootstrap: str, topic: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "fulgor", "consume", "ztf", "--workers", "2"]
+        process = subprocess.Popen(
+            [*command, "--topic", topic, "--bootstrap", bootstrap], env=os.environ | {"FULGOR_DATABASE": tables},
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def owners(database: str) -> set[str]:
@@ -45,27 +57,33 @@ def owners(database: str) -> set[str]:
         return {owner for (owner,) in connection.execute("SELECT owner FROM fulgor.feed WHERE owner IS NOT NULL")}
 
 
-@pytest.mark.timeout(180)
-def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, tables: str):
+def stored(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        return int(connection.execute("SELECT count(*) FROM fulgor.latent").fetchone()[0])
+
+
+def await_(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.timeout(300)
+def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, tables: str, start: Callable):
     name = topic(4)
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     for index, alert in enumerate(simulate(ALERTS, 3)):
         producer.produce(name, encode([alert.record]), partition=index % 4)
     assert producer.flush(20) == 0
 
-    running = start(broker.bootstrap, name, tables)
-    deadline = time.monotonic() + 90
-    while len(owners(tables)) < 2:
-        assert running.poll() is None, running.stderr.read()
-        assert time.monotonic() < deadline, "the second worker was given no partition"
-        time.sleep(0.1)
-    with psycopg.connect(tables, autocommit=True) as connection:
-        while connection.execute("SELECT count(*) FROM fulgor.latent").fetchone() != (ALERTS,):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+    running = start(broker.bootstrap, name)
+    await_(lambda: len(owners(tables)) == 2, running)
+    await_(lambda: stored(tables) == ALERTS, running)
     pids = [int(owner.split(":")[-1]) for owner in owners(tables)]
     running.send_signal(signal.SIGTERM)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=90)
     assert running.returncode == 0, errors
     assert "Traceback" not in errors
     for pid in pids:
@@ -76,8 +94,8 @@ def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, ta
         assert connection.execute("SELECT count(*) FROM fulgor.feed WHERE released_at IS NULL").fetchone() == (0,)
 
 
-def test_a_worker_that_cannot_start_ends_the_command_with_its_code(tables: str):
-    running = start("127.0.0.1:1", "t", tables)
+def test_a_worker_that_cannot_start_ends_the_command_with_its_code(start: Callable):
+    running = start("127.0.0.1:1", "t")
     _, errors = running.communicate(timeout=90)
     assert running.returncode == 3, errors
     assert "Traceback" not in errors
