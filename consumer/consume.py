@@ -14,11 +14,12 @@ from types import FrameType
 
 from fulgor import __version__
 from fulgor.consumer.assignments import Assignments
+from fulgor.consumer.bounds import parse_start
 from fulgor.consumer.committer import Committer
 from fulgor.consumer.endpoint import serving
 from fulgor.consumer.engine import Engine, Limits
 from fulgor.consumer.health import Health
-from fulgor.consumer.kafka import KafkaSource, parse_start
+from fulgor.consumer.kafka import KafkaSource
 from fulgor.consumer.kafkaadmin import Cluster, check_pattern
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.metrics import Metrics

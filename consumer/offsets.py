@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from confluent_kafka import Consumer, TopicPartition
-
-from fulgor.consumer.kafka import KafkaSource, parse_start
-from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.consumer.bounds import Broker
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.settings import Settings
+from fulgor.consumer.targets import Target, check_position, chosen
 from fulgor.errors import BrokerError, OffsetError, SettingsError
 from fulgor.storage.database import Connection
-from fulgor.storage.offsets import Change, Operator, StoredOffset, move, read_offsets, skip
+from fulgor.storage.offsets import Change, Operator, StoredOffset, move, skip
 
-__all__ = ["Broker", "Standing", "Target", "asking", "parse_range", "set_offsets", "skip_offsets", "standings"]
-
-_ANSWER_S = 10.0
-_ARCHIVE = "archive"  # the cluster of feeds that are read from files
+__all__ = ["Standing", "set_offsets", "skip_offsets", "standings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,77 +41,6 @@ class Standing:
     released_at: datetime | None
     cluster: str
     topic_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which stored offsets are meant: those of a group and topic, all partitions or one."""
-
-    group: str
-    topic: str
-    partition: int | None = None
-
-
-class Broker:
-    """Asks a broker what its partitions hold; joins no group."""
-
-    def __init__(self, cluster: Cluster, source: KafkaSource, reader: Consumer) -> None:
-        self._cluster = cluster
-        self._source = source
-        self._reader = reader
-
-    @property
-    def address(self) -> str:
-        """The bootstrap servers."""
-        return self._cluster.bootstrap
-
-    @property
-    def cluster(self) -> str:
-        """Id of the cluster."""
-        return self._cluster.id
-
-    def topic_id(self, topic: str) -> str:
-        """Return the broker's id of a topic; raises :class:`~fulgor.errors.TopicError` if there is no such topic."""
-        self._cluster.require_topic(topic)
-        return self._cluster.topic_id(topic)
-
-    def bounds(self, partition: Partition) -> tuple[int, int]:
-        """Return the first offset that the broker holds of a partition, and its end."""
-        return self._source.start_offset(partition, "earliest"), self.find(partition, "latest")
-
-    def find(self, partition: Partition, start: str) -> int:
-        """Return the offset that ``earliest``, ``latest`` or an ISO time stands for."""
-        offset = self._source.start_offset(partition, start)
-        return self._end(partition, offset) if start == "latest" else offset
-
-    def _end(self, partition: Partition, said: int) -> int:
-        """Read from what is said to be the end: some brokers say where the last batch begins."""
-        place = TopicPartition(partition.topic, partition.number, said)
-        self._reader.assign([place])
-        if self._reader.poll(_ANSWER_S) is None:
-            raise BrokerError(f"{partition}: the broker did not answer a fetch within {_ANSWER_S:.0f} s")
-        found = self._reader.get_watermark_offsets(place, cached=True)
-        self._reader.unassign()
-        return said if found is None else max(said, int(found[1]))
-
-    def topics(self) -> dict[str, int]:
-        """Return all topics with their numbers of partitions."""
-        return self._cluster.matching("^")
-
-
-@contextmanager
-def asking(settings: Settings) -> Iterator[Broker]:
-    """Reach the broker of these settings; raises :class:`~fulgor.errors.BrokerError` if it cannot be reached."""
-    cluster = Cluster(settings.bootstrap, settings.kafka)
-    source = KafkaSource(cluster, "", "fulgor-offsets", protocol="classic", session_timeout_ms=10_000)
-    reader = Consumer(
-        cluster.config | {"group.id": "fulgor-offsets", "enable.auto.commit": False, "enable.partition.eof": True}
-    )
-    try:
-        yield Broker(cluster, source, reader)
-    finally:
-        reader.close()
-        source.close()
 
 
 def standings(stored: Sequence[StoredOffset], broker: Broker | None) -> list[Standing]:
@@ -178,8 +101,8 @@ def set_offsets(connection: Connection, settings: Settings, target: Target, to: 
     TopicError, BrokerError
         The broker does not have the topic, or cannot be reached.
     """
-    _check_position(to)
-    with _chosen(connection, settings, target) as (feeds, broker):
+    check_position(to)
+    with chosen(connection, settings, target) as (feeds, broker):
         if to.isdecimal() and len(feeds) > 1:
             raise SettingsError(
                 f"offset {to} for {len(feeds)} partitions: an offset means one of them; name it with --partition"
@@ -213,99 +136,10 @@ def skip_offsets(
         The broker does not have the topic, or cannot be reached.
     """
     first, last = offsets
-    with _chosen(connection, settings, target) as ([feed], broker):
+    with chosen(connection, settings, target) as ([feed], broker):
         if broker is not None:
             _check_held(feed, last + 1, broker)
         return skip(connection, feed.feed_id, first, last + 1, by)
-
-
-def parse_range(text: str) -> tuple[int, int]:
-    """Return the first and the last offset of ``17`` or ``17-20``.
-
-    Raises
-    ------
-    SettingsError
-        It is neither, or the last comes before the first.
-    """
-    first, dash, last = text.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise SettingsError(f"offsets {text!r}: write one offset, such as 17, or the first and the last, such as 17-20")
-    found = int(first), int(last or first)
-    if found[1] < found[0] or found[1] >= 2**63 - 1:
-        raise SettingsError(f"offsets {text!r}: the last must not come before the first, nor be beyond 2^63 - 2")
-    return found
-
-
-def _check_position(to: str) -> None:
-    if to.isdecimal():
-        return
-    try:
-        parse_start(to)
-    except SettingsError:
-        raise SettingsError(
-            f"{to!r}: give an offset, earliest, latest or an ISO time such as 2026-03-01T04:00Z"
-        ) from None
-
-
-@contextmanager
-def _chosen(
-    connection: Connection, settings: Settings, target: Target
-) -> Iterator[tuple[list[StoredOffset], Broker | None]]:
-    """Find the stored offsets that are meant, and the broker that holds their topic; None for an archive."""
-    feeds = _named(read_offsets(connection), target)
-    if all(feed.cluster == _ARCHIVE for feed in feeds):
-        yield _one_partition([max(feeds, key=lambda feed: feed.feed_id)], target), None
-        return
-    with asking(settings) as broker:
-        yield _one_partition(_of_broker(feeds, target, broker), target), broker
-
-
-def _named(stored: Sequence[StoredOffset], target: Target) -> list[StoredOffset]:
-    groups = sorted({feed.group for feed in stored})
-    if target.group not in groups:
-        known = f"there are offsets of: {_listed(groups)}" if groups else "there are no stored offsets at all"
-        raise OffsetError(f"no offsets are stored for group {target.group!r}; {known}")
-    topics = sorted({feed.topic for feed in stored if feed.group == target.group})
-    if target.topic not in topics:
-        raise OffsetError(
-            f"group {target.group} has stored no offsets of topic {target.topic!r}; it has those of: {_listed(topics)}"
-        )
-    return [feed for feed in stored if (feed.group, feed.topic) == (target.group, target.topic)]
-
-
-def _of_broker(feeds: Sequence[StoredOffset], target: Target, broker: Broker) -> list[StoredOffset]:
-    topic_id = broker.topic_id(target.topic)
-    here = [feed for feed in feeds if feed.cluster == broker.cluster]
-    if not here:
-        clusters = _listed(sorted({feed.cluster for feed in feeds}))
-        raise OffsetError(
-            f"group {target.group} has read topic {target.topic} on cluster {clusters}, but {broker.address} is cluster"
-            f" {broker.cluster}: check --bootstrap"
-        )
-    current = [feed for feed in here if feed.topic_id == topic_id]
-    if not current:
-        raise OffsetError(
-            f"topic {target.topic} was made anew since group {target.group} read it: a consumer begins the new one at"
-            " its beginning, there is nothing to move"
-        )
-    return current
-
-
-def _one_partition(feeds: list[StoredOffset], target: Target) -> list[StoredOffset]:
-    if target.partition is None:
-        return feeds
-    found = [feed for feed in feeds if feed.partition == target.partition]
-    if not found:
-        known = _listed([str(feed.partition) for feed in feeds])
-        raise OffsetError(
-            f"group {target.group} has stored no offset of partition {target.partition} of topic {target.topic};"
-            f" it has those of: {known}"
-        )
-    return found
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
 
 
 def _place(feed: StoredOffset, to: str, broker: Broker | None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,12 @@ import typer
 
 from fulgor.cli.output import JSON, emit
 from fulgor.cli.pairs import kafka_pairs
+from fulgor.cli.session import DATABASE
 from fulgor.errors import BrokerError
 
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
+    from fulgor.storage.database import Connection
     from fulgor.storage.offsets import Operator
 
 __all__ = ["app"]
@@ -32,7 +35,6 @@ NOTE = typer.Option(None, "--note", help="Why; kept with your name in fulgor.off
 BOOTSTRAP = typer.Option(None, "--bootstrap", help="Kafka bootstrap servers.")
 KAFKA = typer.Option(None, "--kafka", help="librdkafka setting, name=value; repeatable.")
 CONFIG = typer.Option(None, "--config", help="Config file (TOML).")
-DATABASE = typer.Option(None, "--database", help="Postgres URL, without a password; default: the embedded one.")
 _COLUMNS = (
     "group", "topic", "partition", "segment", "next_offset", "end", "lag", "owner", "claimed_at", "released_at",
 )  # fmt: skip
@@ -50,14 +52,12 @@ def list_(
     as_json: bool = JSON,
 ) -> None:
     """Show the stored offsets; with the partitions' ends and the lag where a broker is named and answers."""
-    from fulgor.cli.services import database_url
-    from fulgor.consumer.offsets import asking, standings
-    from fulgor.storage.database import connect, translated
+    from fulgor.consumer.bounds import asking
+    from fulgor.consumer.offsets import standings
     from fulgor.storage.offsets import read_offsets
 
     settings = _settings(bootstrap, kafka, config, database)
-    url = database_url(settings)
-    with translated(url), connect(url, application="fulgor offsets", vectors=False) as connection:
+    with _opened(settings) as connection:
         stored = read_offsets(connection, group=group, topic=topic)
     try:
         # Nobody waits for a broker that was never named.
@@ -87,15 +87,11 @@ def set_(
     Back: a new segment of the ledger begins, and what is stored already is counted there as duplicates.
     Ahead: what lies between is skipped, and the ledger says so.
     """
-    from fulgor.cli.services import database_url
-    from fulgor.consumer.offsets import Target, set_offsets
-    from fulgor.storage.database import connect, translated
-    from fulgor.storage.migrate import check_core
+    from fulgor.consumer.offsets import set_offsets
+    from fulgor.consumer.targets import Target
 
     settings = _settings(bootstrap, kafka, config, database)
-    url = database_url(settings)
-    with translated(url), connect(url, application="fulgor offsets", vectors=False) as connection:
-        check_core(connection)
+    with _opened(settings) as connection:
         changes = set_offsets(connection, settings, Target(group, topic, partition), to, _operator(note))
     emit(changes, _CHANGED, as_json=as_json)
 
@@ -117,16 +113,12 @@ def skip(
 
     An order for offsets ahead stands until the group is rewound.
     """
-    from fulgor.cli.services import database_url
-    from fulgor.consumer.offsets import Target, parse_range, skip_offsets
-    from fulgor.storage.database import connect, translated
-    from fulgor.storage.migrate import check_core
+    from fulgor.consumer.offsets import skip_offsets
+    from fulgor.consumer.targets import Target, parse_range
 
     wanted = parse_range(offsets)
     settings = _settings(bootstrap, kafka, config, database)
-    url = database_url(settings)
-    with translated(url), connect(url, application="fulgor offsets", vectors=False) as connection:
-        check_core(connection)
+    with _opened(settings) as connection:
         change = skip_offsets(connection, settings, Target(group, topic, partition), wanted, _operator(note))
     emit([change], _CHANGED, as_json=as_json)
 
@@ -136,6 +128,18 @@ def _settings(bootstrap: str | None, kafka: list[str] | None, config: Path | Non
 
     flags = {"bootstrap": bootstrap, "kafka": kafka_pairs(kafka), "database": database}
     return load_settings(flags, config=config)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Connection]:
+    from fulgor.cli.services import database_url
+    from fulgor.storage.database import connect, translated
+    from fulgor.storage.migrate import check_core
+
+    url = database_url(settings)
+    with translated(url), connect(url, application="fulgor offsets", vectors=False) as connection:
+        check_core(connection)
+        yield connection
 
 
 def _operator(note: str | None) -> Operator:
