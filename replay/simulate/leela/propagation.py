@@ -118,9 +118,7 @@ def _hop(frequencies: Floats, path: Path, number: int) -> Complex:
     mirror = -np.exp(-steepness * np.sqrt(np.maximum(frequencies, 1.0) / 2e4) - 0.1)
     pattern = float(np.clip(grazing, 0, 1)) ** 2  # of the vertical dipole and of the vertical antenna
     delay = (length - path.distance_m) / SPEED_OF_LIGHT
-    field: Complex = (
-        2 * pattern * _REFERENCE_M / length * mirror**number * np.exp(-2j * np.pi * frequencies * delay)
-    )
+    field: Complex = 2 * pattern * _REFERENCE_M / length * mirror**number * np.exp(-2j * np.pi * frequencies * delay)
     return field
 
 

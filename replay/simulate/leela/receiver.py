@@ -27,10 +27,11 @@ BLOCK = 1024
 _TAPS = 255
 # Noise between the lines, counts per root hertz at the given frequencies.
 _NOISE_HZ = (0.0, 1500.0, 2000.0, 3000.0, 4000.0, 6000.0, 8000.0, 12000.0, 20000.0, 54687.0)
-_NOISE_COUNTS = (0.8, 0.35, 0.20, 0.13, 0.11, 0.06, 0.026, 0.018, 0.016, 0.012)
-# Mains hum: harmonics of 50 Hz, rms counts at 100 Hz, falling with the power of frequency.
-_HUM_COUNTS, _HUM_POWER, _HUM_TO_HZ = 42.0, 0.85, 4000.0
+_NOISE_COUNTS = (0.8, 0.40, 0.22, 0.11, 0.065, 0.030, 0.017, 0.013, 0.014, 0.011)
+# Mains hum: harmonics of 50 Hz, rms counts at 100 Hz, falling with the power of frequency, then steeply.
+_HUM_COUNTS, _HUM_POWER, _HUM_TO_HZ, _HUM_BREAK_HZ = 50.0, 0.5, 4000.0, 1300.0
 _MAINS_HZ = 50.0
+_HUM_STEPS = 8192  # of one period
 # Transmitters: carrier (Hz) and rms counts.
 _TRANSMITTERS = ((20_270.0, 5.0), (23_400.0, 8.5), (26_700.0, 6.5), (45_900.0, 4.3))
 _BAUD = 200.0  # of minimum-shift keying
@@ -51,7 +52,7 @@ def response(size: int) -> NDArray[np.complex128]:
 def _colour() -> Floats:
     """Return the filter that turns white noise into the receiver's."""
     gain = np.array(_NOISE_COUNTS) * np.sqrt(RATE / 2)
-    taps: Floats = firwin2(_TAPS, _NOISE_HZ[:-1] + (RATE / 2,), gain, fs=RATE)
+    taps: Floats = firwin2(_TAPS, (*_NOISE_HZ[:-1], RATE / 2), gain, fs=RATE)
     return taps
 
 
@@ -73,6 +74,7 @@ class Receiver:
         self._strength = random.uniform(0.5, 1.5, 512)
         self._offset = random.normal(-295.0, 30.0)
         self._noise = random.uniform(0.85, 1.25)
+        self._mains = self._one_period()
 
     def background(self, block: int) -> Floats:
         """Return what the receiver hears without lightning in one block of its grid: float64 (1024,), counts."""
@@ -97,13 +99,21 @@ class Receiver:
 
     def _hum(self, seconds: Floats, whole: int) -> Floats:
         # The mains wander slowly; within some chunks their phase does not move.
-        drift = 0.4 * np.sin(2 * np.pi * (whole % 600) / 600 + self._phase[0])
+        drift = 0.06 * np.sin(2 * np.pi * (whole % 600) / 600 + self._phase[0])
+        periods = (seconds * _MAINS_HZ + drift) % 1.0
+        return np.interp(periods, np.linspace(0, 1, _HUM_STEPS + 1), self._mains)
+
+    def _one_period(self) -> Floats:
+        """Return one period of the mains' hum, its first sample repeated at the end."""
         numbers = np.arange(1, int(_HUM_TO_HZ / _MAINS_HZ) + 1)
         rms = _HUM_COUNTS * (numbers * _MAINS_HZ / 100.0) ** -_HUM_POWER * self._strength[: len(numbers)]
+        rms /= np.sqrt(1 + (numbers * _MAINS_HZ / _HUM_BREAK_HZ) ** 6)
         rms[numbers % 2 == 1] *= 0.45  # mostly full-wave rectified
         rms[0] *= 0.5
-        phases = 2 * np.pi * _MAINS_HZ * np.outer(seconds, numbers) + self._phase[: len(numbers)] + drift * numbers
-        return np.asarray(np.sqrt(2) * np.cos(phases) @ rms)
+        lines = np.zeros(_HUM_STEPS // 2 + 1, np.complex128)
+        lines[1 : len(numbers) + 1] = rms * np.sqrt(2) * np.exp(1j * self._phase[: len(numbers)])
+        period = np.fft.irfft(lines, _HUM_STEPS) * _HUM_STEPS / 2
+        return np.append(period, period[0])
 
     def _carriers(self, seconds: Floats, whole: int) -> Floats:
         total = np.zeros(len(seconds))
