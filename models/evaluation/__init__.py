@@ -4,6 +4,10 @@
 :mod:`folds`          which objects are tested together, frozen before any training
 :mod:`metrics`        figures from labels and probabilities
 :mod:`bootstrap`      intervals of those figures over objects, and of paired differences
+:mod:`alerts`         the alerts to measure on, also with shorter histories or blanked features
+:mod:`rulers`         classifiers of metadata, history counts and provenance alone (scikit-learn)
+:mod:`validation`     one way to measure any method: fit, predict, keep every probability
+:mod:`result`         what is kept, and paired differences of two methods
 ====================  =======================================================================
 """
 

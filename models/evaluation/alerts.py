@@ -1,0 +1,172 @@
+"""The alerts that a model is measured on: prepared as live, with what the rulers and the truncation need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulgor.models.dataset import UNLABELLED, Dataset, Example
+from fulgor.models.evaluation.folds import Index
+from fulgor.models.layout import CLASSES
+from fulgor.preprocessing.ztf import ZtfAlert, prepare
+from fulgor.preprocessing.ztf.features import FEATURE_NAMES
+
+__all__ = ["AlertSet", "LabelledAlert", "detections", "truncate"]
+
+RESTORED = ("sequence", "sequence_mask", "features")
+"""Arrays that a shorter history changes; stamps and masks stay."""
+
+
+class LabelledAlert(NamedTuple):
+    """An alert with what is known beside it.
+
+    Parameters
+    ----------
+    alert : ZtfAlert
+        As decoded.
+    label : str or None
+        Its class; None where it is not known.
+    origin : str
+        The collection it comes from, such as a repository; it may tell the class, so it is a ruler.
+    """
+
+    alert: ZtfAlert
+    label: str | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSet:
+    """Alerts in one order: decoded, prepared and labelled.
+
+    Parameters
+    ----------
+    alerts : tuple of ZtfAlert
+        N of them.
+    dataset : Dataset
+        Their arrays, labels and objects.
+    origins : ndarray
+        Unicode (N,): where each was collected.
+    """
+
+    alerts: tuple[ZtfAlert, ...]
+    dataset: Dataset
+    origins: NDArray[np.str_]
+
+    @classmethod
+    def gather(cls, rows: Iterable[LabelledAlert], classes: Sequence[str] = CLASSES) -> AlertSet:
+        """Prepare alerts; those without a score (unusable stamps) and labels that are no class stay, unlabelled.
+
+        Raises
+        ------
+        ModelError
+            There are no alerts.
+        """
+        kept: list[ZtfAlert] = []
+        origins: list[str] = []
+
+        def examples() -> Iterable[Example]:
+            for alert, label, origin in rows:
+                prepared = prepare(alert)
+                kept.append(alert)
+                origins.append(origin)
+                yield Example(prepared.arrays, None if prepared.unscorable else label, alert.object_id)
+
+        dataset = Dataset.gather(examples(), classes)
+        return cls(tuple(kept), dataset, np.array(origins))
+
+    def __len__(self) -> int:
+        return len(self.alerts)
+
+    @property
+    def labels(self) -> Index:
+        """Class of each alert, int64 (N,); :data:`fulgor.models.dataset.UNLABELLED` where not known."""
+        return self.dataset.labels
+
+    @property
+    def labelled(self) -> Index:
+        """Indices of the alerts with a class, int64."""
+        return np.flatnonzero(self.dataset.labels != UNLABELLED)
+
+    @property
+    def objects(self) -> NDArray[np.str_]:
+        """Object of each alert, Unicode (N,)."""
+        return self.dataset.objects
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """Candid of each alert, Unicode (N,)."""
+        return np.array([str(alert.candid) for alert in self.alerts])
+
+    @property
+    def nights(self) -> NDArray[np.str_]:
+        """UTC day of each alert, as a Julian day number, Unicode (N,): midnight UTC is daytime at Palomar."""
+        return np.array([str(int(np.floor(alert.jd - 0.5))) for alert in self.alerts])
+
+    @property
+    def detections(self) -> Index:
+        """Detections that each packet holds, its own included, int64 (N,)."""
+        return np.array([detections(alert) for alert in self.alerts], dtype=np.int64)
+
+    def feature(self, names: Sequence[str], index: Index) -> NDArray[np.float64]:
+        """Return some metadata features, (n, names), by their names in the preparation."""
+        columns = [FEATURE_NAMES.index(name) for name in names]
+        return np.asarray(self.dataset.arrays["features"][index][:, columns], dtype=np.float64)
+
+    def without(self, names: Sequence[str]) -> AlertSet:
+        """Return the alerts with some features set to their median: they tell nothing any more."""
+        columns = [FEATURE_NAMES.index(name) for name in names]
+        features = np.array(self.dataset.arrays["features"])
+        features[:, columns] = np.median(features[:, columns], axis=0)
+        return self._with({"features": features})
+
+    def truncated(self, count: int) -> AlertSet:
+        """Return the same alerts as if their objects had at most ``count`` detections, see :func:`truncate`."""
+        arrays = {name: np.array(self.dataset.arrays[name]) for name in RESTORED}
+        alerts = list(self.alerts)
+        for number in np.flatnonzero(self.detections > count).tolist():
+            alerts[number] = truncate(self.alerts[number], count)
+            prepared = prepare(alerts[number]).arrays
+            for name in RESTORED:
+                arrays[name][number] = prepared[name]
+        return replace(self._with(arrays), alerts=tuple(alerts))
+
+    def _with(self, arrays: dict[str, NDArray[np.generic]]) -> AlertSet:
+        return replace(self, dataset=replace(self.dataset, arrays={**self.dataset.arrays, **arrays}))
+
+
+def detections(alert: ZtfAlert) -> int:
+    """Return the number of detections before and with an alert, as its packet has them."""
+    return 1 + len(_earlier(alert))
+
+
+def truncate(alert: ZtfAlert, count: int) -> ZtfAlert:
+    """Return an alert as if its object had been detected at most ``count`` times, this one included.
+
+    The history begins after the last detection that is dropped, so no limit stands where there was a
+    detection. ``ndethist`` becomes ``count`` and ``ncovhist`` shrinks by as much, which keeps the number
+    of non-detections.
+    """
+    times = _earlier(alert)
+    if len(times) < count:
+        return alert
+    history = alert.history[alert.history["jd"] > times[-count]]
+    candidate = dict(alert.candidate)
+    found, covered = candidate.get("ndethist"), candidate.get("ncovhist")
+    if isinstance(found, int):
+        candidate["ndethist"] = min(found, count)
+        if isinstance(covered, int):
+            candidate["ncovhist"] = covered - (found - candidate["ndethist"])
+    return replace(alert, history=history, candidate=candidate)
+
+
+def _earlier(alert: ZtfAlert) -> NDArray[np.float64]:
+    """Return the times of the earlier detections, one an exposure, ascending."""
+    history = alert.history
+    found = np.isfinite(history["magpsf"]) & (history["jd"] < alert.jd)
+    times: NDArray[np.float64] = np.unique(history["jd"][found])
+    return times
