@@ -25,7 +25,7 @@ from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, SCORES, STAMP_SIZE
 from fulgor.models.training import TrainedModel
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["TOLERANCE", "example", "export_onnx", "save"]
+__all__ = ["TOLERANCE", "difference", "example", "export_onnx", "revision", "save", "strip_graph"]
 
 TOLERANCE = 1e-5
 """Largest difference between torch and ONNX Runtime, relative to the largest value of an output."""
@@ -80,11 +80,11 @@ def export_onnx(network: ZtfNetwork, path: Path) -> None:
             output_names=list(OUTPUTS),
             dynamic_shapes={name: {0: batch} for name in INPUTS},
         )
-    _strip(path)
+    strip_graph(path)
     _compare(plain, path)
 
 
-def _strip(path: Path) -> None:
+def strip_graph(path: Path) -> None:
     """Remove the source lines that the exporter notes on every node: half the file, and our paths in it."""
     model = onnx.load(path)
     for node in model.graph.node:
@@ -104,14 +104,12 @@ def _compare(plain: ZtfNetwork, path: Path) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     found = session.run(None, {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)})
     for name, ours, theirs in zip(OUTPUTS, expected, found, strict=True):
-        difference = _difference(ours, theirs)
-        if not difference <= TOLERANCE:
-            raise ModelError(
-                f"the exported graph's {name!r} differs from torch by {difference:.1e} (> {TOLERANCE:.0e})"
-            )
+        off = difference(ours, theirs)
+        if not off <= TOLERANCE:
+            raise ModelError(f"the exported graph's {name!r} differs from torch by {off:.1e} (> {TOLERANCE:.0e})")
 
 
-def _difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+def difference(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
     """Return the largest difference relative to the largest value; infinite where NaN does not meet NaN."""
     if not np.array_equal(np.isnan(ours), np.isnan(theirs)):
         return float("inf")
@@ -167,7 +165,7 @@ def save(
             "name": name,
             "stream": stream,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "git_revision": _revision(),
+            "git_revision": revision(),
             "seed": model.training["seed"],
             "classes": classes,
             "scores": list(SCORES),
@@ -196,7 +194,7 @@ def _prior(model: TrainedModel) -> dict[str, float]:
     return {label: (label in occurring) / len(occurring) for label in model.network.architecture.classes}
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     """Return the git revision of this source; None where it is installed rather than checked out."""
     root = Path(__file__).resolve().parents[1]
     git = shutil.which("git")

@@ -19,7 +19,7 @@ from fulgor.models.layout import OUTPUTS
 from fulgor.models.objective import Batch, Corruption, Weights, corrupt, objective
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["Epoch", "Index", "TrainingConfig", "class_balance", "fit", "infer"]
+__all__ = ["Epoch", "Index", "TrainingConfig", "class_balance", "fit", "infer", "rate_at"]
 
 HARD_FROM = 0.6
 """Part of the training after which the soft minimum over orientations is the plain one."""
@@ -98,7 +98,7 @@ def class_balance(dataset: Dataset, index: Index) -> Tensor:
     return torch.from_numpy(weights / max(weights.sum(), 1e-12) * len(weights)).float()
 
 
-def _rate(progress: float) -> float:
+def rate_at(progress: float) -> float:
     """Return the part of the peak rate at a point of the training, 0 to 1."""
     if progress < WARM_UP:
         return progress / WARM_UP
@@ -147,7 +147,7 @@ def fit(
         shuffled = order.permutation(parts["train"])
         loss, steps = 0.0, math.ceil(len(shuffled) / config.batch)
         for step, batch in enumerate(_batches(dataset, shuffled, config.batch)):
-            rate = config.rate * _rate((number - 1 + step / steps) / config.epochs)
+            rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             loss += _step(network, optimiser, batch, balance, config, softness, random) / steps
