@@ -124,11 +124,20 @@ class AlertSet:
         features[:, columns] = np.median(features[:, columns], axis=0)
         return self._with({"features": features})
 
-    def truncated(self, count: int) -> AlertSet:
-        """Return the same alerts as if their objects had at most ``count`` detections, see :func:`truncate`."""
+    def truncated(self, count: int, which: Index | None = None) -> AlertSet:
+        """Return the same alerts as if their objects had at most ``count`` detections, see :func:`truncate`.
+
+        Parameters
+        ----------
+        count : int
+            At least 1.
+        which : ndarray, optional
+            Indices of those to change; by default all.
+        """
         arrays = {name: np.array(self.dataset.arrays[name]) for name in RESTORED}
         alerts = list(self.alerts)
-        for number in np.flatnonzero(self.detections > count).tolist():
+        long = np.flatnonzero(self.detections > count)
+        for number in (long if which is None else np.intersect1d(long, which)).tolist():
             alerts[number] = truncate(self.alerts[number], count)
             prepared = prepare(alerts[number]).arrays
             for name in RESTORED:
