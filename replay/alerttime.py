@@ -9,19 +9,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fulgor.errors import MalformedError
-from fulgor.preprocessing.avro import BodyError, SchemaCache
+from fulgor.preprocessing.avro import BodyError, Projection, SchemaCache
 from fulgor.preprocessing.codecs import decompress
 from fulgor.preprocessing.container import read_blocks, read_header
 
-__all__ = ["alert_time_ms", "jd_to_ms"]
+__all__ = ["BeginningReader", "alert_time_ms", "jd_to_ms"]
 
 JD_OF_UNIX_EPOCH: Final = 2_440_587.5
 MS_PER_DAY: Final = 86_400_000
 LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999: what databases and date types can hold."""
-
-_PATH: Final = ("candidate", "jd")
-_schemas = SchemaCache({"candidate": {"jd": None}})
 
 
 def jd_to_ms(jd: float) -> int | None:
@@ -47,7 +44,7 @@ def alert_time_ms(value: bytes) -> int | None:
         is damaged, or has no such field: whether it is sound is for the consumer to judge.
     """
     try:
-        record = _first_record(value)
+        record, _ = _time_reader(value)
     except (MalformedError, BodyError):
         return None
     candidate = record.get("candidate") if isinstance(record, dict) else None
@@ -55,21 +52,49 @@ def alert_time_ms(value: bytes) -> int | None:
     return jd_to_ms(jd) if isinstance(jd, float | int) else None
 
 
-def _first_record(value: bytes) -> Any:
-    stream = io.BytesIO(value)
-    header = read_header(stream)
-    schema = _schemas(_beginning(header.schema))
-    for block in read_blocks(stream, header, len(value)):
-        if block.count:
-            return schema.reader.read(decompress(header.codec, block.payload, "the first block"), 0)[0]
-    return None
+class BeginningReader:
+    """Reads the first record of a container no further than to some field.
+
+    Parameters
+    ----------
+    wanted : Projection
+        Fields to read.
+    path : tuple of str
+        The last of them in the writers' order, from the record down.
+    """
+
+    def __init__(self, wanted: Projection, path: tuple[str, ...]) -> None:
+        self._schemas = SchemaCache(wanted)
+        self._path = path
+
+    def __call__(self, value: bytes) -> tuple[Any, int]:
+        """Return the record, None where there is none, and the number of records that the container claims.
+
+        Raises
+        ------
+        MalformedError
+            It is no container, or damaged.
+        BodyError
+            The record does not follow its schema.
+        """
+        stream = io.BytesIO(value)
+        header = read_header(stream)
+        schema = self._schemas(_beginning(header.schema, self._path))
+        blocks = [block for block in read_blocks(stream, header, len(value)) if block.count]
+        if not blocks:
+            return None, 0
+        body = decompress(header.codec, blocks[0].payload, "the first block")
+        return schema.reader.read(body, 0)[0], sum(block.count for block in blocks)
+
+
+_time_reader: Final = BeginningReader({"candidate": {"jd": None}}, ("candidate", "jd"))
 
 
 @lru_cache(maxsize=64)
-def _beginning(text: bytes) -> bytes:
+def _beginning(text: bytes, path: tuple[str, ...]) -> bytes:
     """Return a writer schema cut after the wanted field, to read no more of a record than needed."""
     try:
-        return json.dumps(_cut(json.loads(text), _PATH)).encode()
+        return json.dumps(_cut(json.loads(text), path)).encode()
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"the schema is not JSON: {error}", stage="schema") from error
 

@@ -3,10 +3,11 @@
 One file is one message, its bytes unchanged, whether it lies in a folder, in a nightly tarball (read
 as a stream, in its own order, never unpacked to disk) or alone. Only a container that is larger than
 a message may be, or whose split is asked for, comes as several: each of its blocks behind a copy of
-its header, undecoded.
+its header, undecoded. What ``fulgor replay record`` wrote is opened here too; it is read in
+:mod:`fulgor.replay.recorded`.
 
-Nothing is left out in silence: what is no message is counted by kind in :attr:`Archive.others`, what
-should be one and cannot (too large and damaged) is named in :attr:`Archive.problems`, and a tarball
+Nothing is left out in silence: what is no message is counted by kind in :attr:`FileArchive.others`, what
+should be one and cannot (too large and damaged) is named in :attr:`FileArchive.problems`, and a tarball
 that is cut or damaged is an :class:`~fulgor.errors.ArchiveError` raised after its last whole member.
 """
 
@@ -15,62 +16,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from fulgor.errors import ArchiveError, MalformedError
+from fulgor.errors import ArchiveError, MalformedError, SettingsError
 from fulgor.preprocessing.container import split_blocks
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
-from fulgor.replay.alerttime import alert_time_ms
+from fulgor.replay.archived import Archive, ArchivedMessage, ArchiveIdentity, is_recording
 from fulgor.replay.files import Entry, Other, Reader, open_reader
 
-__all__ = ["Archive", "ArchiveIdentity", "ArchivedMessage", "open_archive"]
+__all__ = ["Archive", "ArchiveIdentity", "ArchivedMessage", "FileArchive", "open_archive"]
 
 KINDS_MAX: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedMessage:
-    """One message of an archive.
-
-    Parameters
-    ----------
-    value : bytes
-        The message as it lies in the archive.
-    name : str
-        Path within the archive; a block of a split container adds ``#`` and the block's number.
-    index : int
-        Place in the archive, from 0; stable as long as the archive's identity is.
-    """
-
-    value: bytes
-    name: str
-    index: int
-
-    @property
-    def time_ms(self) -> int | None:
-        """The first alert's own time in Unix ms, decoded when asked for; None where it cannot be had."""
-        return alert_time_ms(self.value)
-
-
-class ArchiveIdentity(NamedTuple):
-    """What tells archives apart in the ledger.
-
-    Parameters
-    ----------
-    path : str
-        Absolute path.
-    content : str
-        32 hex digits: for a folder over the sorted names and sizes, for one file over its size and
-        both its ends, and over whether and where containers are split, which moves the indices.
-    """
-
-    path: str
-    content: str
-
-
-class Archive:
+class FileArchive:
     """An opened archive; iterate it, as often as wanted, for its messages.
 
     Parameters
@@ -119,6 +79,11 @@ class Archive:
         return len(listing)
 
     @property
+    def topics(self) -> frozenset[str]:
+        """Nothing: where files were recorded from is not known."""
+        return frozenset()
+
+    @property
     def largest(self) -> tuple[str, int] | None:
         """Name and bytes of the largest whole message where known without reading."""
         whole = [entry for entry in self._reader.listing or [] if not self._split and entry.size <= self._limit]
@@ -161,7 +126,7 @@ class Archive:
             for name, value in self._values(entry, start):
                 self.next_index += 1
                 if value is not None and self.next_index > start:
-                    yield ArchivedMessage(value, name, self.next_index - 1)
+                    yield ArchivedMessage(value, name, self.next_index - 1, key=name.encode())
         if self.next_index == 0:
             raise ArchiveError(f"{self.path}: holds no alerts{self._instead()}")
 
@@ -221,7 +186,7 @@ class Archive:
 
 
 def open_archive(path: str | Path, *, split: bool = False, limit: int = MESSAGE_MAX_BYTES) -> Archive:
-    """Open a container file, a folder of them (read through recursively, sorted), a ``.tar`` or ``.tar.gz``.
+    """Open a recording, a container file, a folder of them (read through, sorted), a ``.tar`` or ``.tar.gz``.
 
     Parameters
     ----------
@@ -241,5 +206,13 @@ def open_archive(path: str | Path, *, split: bool = False, limit: int = MESSAGE_
     ------
     ArchiveError
         There is nothing at ``path``, it cannot be read, or it is none of these.
+    SettingsError
+        A recording shall be split.
     """
-    return Archive(Path(path), open_reader(Path(path)), split=split, limit=limit)
+    if is_recording(Path(path)):
+        if split:
+            raise SettingsError(f"--split: {path} is a recording, whose messages are what they were; leave it out")
+        from fulgor.replay.recorded import RecordedArchive  # pyarrow only where it is needed
+
+        return RecordedArchive(Path(path))
+    return FileArchive(Path(path), open_reader(Path(path)), split=split, limit=limit)

@@ -1,21 +1,23 @@
 """An archive onto a Kafka topic: each message once, in order, every delivery report looked at.
 
-The producer is idempotent and waits for all replicas. A message's key is its name in the archive, so
-a row can be traced to its file (a compacted topic therefore keeps the newest of each name). Its Kafka
-timestamp is now, since a broker deletes what is older than its retention; the original time travels
-in the header ``fulgor-time-ms`` as decimal text.
+The producer is idempotent and waits for all replicas. A recorded message keeps its key, its headers and
+its partition (modulo the topic's number of them); a file's key is its name in the archive, so a row can be
+traced to it (a compacted topic therefore keeps the newest of each name). The Kafka timestamp is now, since a
+broker deletes what is older than its retention; the original time travels in the header ``fulgor-time-ms``
+as decimal text, unless it has come in one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.errors import ArchiveError, SettingsError, TopicError
-from fulgor.replay.archive import Archive, ArchivedMessage
+from fulgor.replay.archived import Archive, ArchivedMessage
 from fulgor.replay.pace import Pace, choose_pace
+from fulgor.replay.selection import Selection
 from fulgor.replay.sender import TIME_HEADER, ProduceReport, Sender, check_size
 from fulgor.replay.topic import open_topic
 
@@ -49,6 +51,8 @@ class ProduceOptions:
         Give messages their original time as Kafka timestamp, if the topic keeps it.
     create : int, optional
         Create the topic with this many partitions if it does not exist.
+    selection : Selection
+        Which messages; all by default.
     """
 
     rate: float | None = None
@@ -57,6 +61,7 @@ class ProduceOptions:
     limit: int | None = None
     keep_timestamps: bool = False
     create: int | None = None
+    selection: Selection = field(default_factory=Selection)
 
 
 def produce(
@@ -95,7 +100,8 @@ def produce(
     TopicError
         The topic does not exist, or refuses a message (its size, its timestamp).
     ArchiveError
-        The archive is cut or damaged, or empty; what came before the damage is delivered.
+        The archive is cut or damaged, or empty, or nothing in it is selected; what came before the damage is
+        delivered.
     """
     options = options or ProduceOptions()
     pace = choose_pace(options.rate, options.speed)
@@ -104,21 +110,25 @@ def produce(
     if archive.largest is not None:
         check_size(target, *archive.largest)
     sender = Sender(target, config, keep_timestamps=options.keep_timestamps)
+    chosen = _Chosen(archive, options, pace)
     try:
-        for message in _messages(archive, options, pace):
+        for message in chosen:
             sender.send(message, pace)
             if on_progress is not None:
                 on_progress(sender.report)
     except KeyboardInterrupt:
         sender.finish()
-        return _conclude(sender, archive, interrupted=True)
+        return _conclude(sender, chosen, archive, interrupted=True)
     except (ArchiveError, TopicError) as error:
         sender.finish()
         if not sender.report.delivered:
             raise
         raise type(error)(f"{error} ({sender.report.delivered} messages before it are delivered)") from error
     sender.finish()
-    return _conclude(sender, archive, interrupted=False)
+    if chosen.passed_over and not sender.report.sent:
+        none = f"none of {chosen.passed_over} messages meets {options.selection}"
+        raise ArchiveError(f"{archive.path}: nothing to send: {none}")
+    return _conclude(sender, chosen, archive, interrupted=False)
 
 
 def _full_config(config: Mapping[str, Any], options: ProduceOptions) -> dict[str, Any]:
@@ -130,21 +140,49 @@ def _full_config(config: Mapping[str, Any], options: ProduceOptions) -> dict[str
     for name, count in (("--loop", options.loop), ("--limit", options.limit), ("--create", options.create)):
         if count is not None and count < 1:
             raise SettingsError(f"{name} {count}: must be at least 1")
-    return {**DEFAULTS, **config, **FIXED}
+    paced = {"linger.ms": 0} if options.rate is not None or options.speed is not None else {}
+    return {**DEFAULTS, **paced, **config, **FIXED}
 
 
-def _messages(archive: Archive, options: ProduceOptions, pace: Pace) -> Iterator[ArchivedMessage]:
-    left = options.limit
-    for _ in range(options.loop):
-        for message in archive:
-            yield message
-            left = None if left is None else left - 1
-            if left == 0:
-                return
-        pace.restart()
+class _Chosen:
+    """The messages to send, and a count of the others.
+
+    Parameters
+    ----------
+    archive : Archive
+        Read as often as asked for.
+    options : ProduceOptions
+        Repetitions, limit, selection.
+    pace : Pace
+        Told when the archive begins again.
+    """
+
+    def __init__(self, archive: Archive, options: ProduceOptions, pace: Pace) -> None:
+        self.passed_over = 0
+        self._archive = archive
+        self._options = options
+        self._pace = pace
+
+    def __iter__(self) -> Iterator[ArchivedMessage]:
+        left = self._options.limit
+        for _ in range(self._options.loop):
+            for message in self._archive:
+                if message not in self._options.selection:
+                    self.passed_over += 1
+                    continue
+                yield message
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+            self._pace.restart()
 
 
-def _conclude(sender: Sender, archive: Archive, *, interrupted: bool) -> ProduceReport:
+def _conclude(sender: Sender, chosen: _Chosen, archive: Archive, *, interrupted: bool) -> ProduceReport:
     return replace(
-        sender.report, others=dict(archive.others), problems=tuple(archive.problems), interrupted=interrupted
+        sender.report,
+        others=dict(archive.others),
+        problems=tuple(archive.problems),
+        interrupted=interrupted,
+        passed_over=chosen.passed_over,
+        lateness=sender.lateness,
     )

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fulgor.errors import BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
-from fulgor.replay.archive import ArchivedMessage
+from fulgor.replay.archived import TIME_HEADER, ArchivedMessage
 from fulgor.replay.pace import Pace
 from fulgor.replay.topic import ENVELOPE_BYTES, Topic, timestamp_refusal
 
-__all__ = ["TIME_HEADER", "ProduceReport", "Sender", "check_size"]
+__all__ = ["TIME_HEADER", "Lateness", "ProduceReport", "Sender", "check_size"]
 
-TIME_HEADER: Final = "fulgor-time-ms"
 RECORD_OVERHEAD: Final = 128
+PARTITION_UA: Final = -1
+"""librdkafka's word for: by the key."""
 FLUSH_S: Final = 70.0
+SLEEP_S: Final = 0.002
+Headers = list[tuple[str, str | bytes | None]]
+
+
+class Lateness(NamedTuple):
+    """Queued after the due time by so much: the middle of all messages, and 99 % of them at most; ms."""
+
+    median_ms: float
+    p99_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,10 @@ class ProduceReport:
         Files that should be messages and cannot.
     interrupted : bool
         True after Ctrl-C.
+    passed_over : int
+        Messages outside of the window, or that do not meet the conditions.
+    lateness : Lateness, optional
+        How well the pace was kept; None flat out.
     """
 
     topic: str
@@ -59,6 +74,8 @@ class ProduceReport:
     others: Mapping[str, int] | None = None
     problems: tuple[str, ...] = ()
     interrupted: bool = False
+    passed_over: int = 0
+    lateness: Lateness | None = None
 
     @property
     def rate(self) -> float:
@@ -81,6 +98,18 @@ def check_size(topic: Topic, name: str, size: int) -> None:
             f"{name}: {size} bytes are more than topic {topic.name!r} takes (max.message.bytes={limit});"
             f" set the topic's max.message.bytes to {MESSAGE_MAX_BYTES + ENVELOPE_BYTES}, or split containers"
         )
+
+
+def _headers(message: ArchivedMessage, time_ms: int | None) -> Headers:
+    """Return a message's own headers, and its original time where none of them says it."""
+    headers: Headers = list(message.headers)
+    if time_ms is not None and not any(name == TIME_HEADER for name, _ in headers):
+        headers.append((TIME_HEADER, str(time_ms).encode()))
+    return headers
+
+
+def _size(message: ArchivedMessage, headers: Headers) -> int:
+    return len(message.value) + len(message.key or b"") + sum(len(name) + len(value or b"") for name, value in headers)
 
 
 class Sender:
@@ -116,6 +145,7 @@ class Sender:
         self._sent = self._delivered = self._bytes = self._without_time = 0
         self._began = time.monotonic()
         self._ended = self._began
+        self._late = array("f")
 
     @property
     def report(self) -> ProduceReport:
@@ -130,6 +160,14 @@ class Sender:
             seconds=self._ended - self._began,
         )
 
+    @property
+    def lateness(self) -> Lateness | None:
+        """How late messages were queued; None where nothing had to be waited for."""
+        if not self._late:
+            return None
+        ordered = sorted(self._late)
+        return Lateness(1e3 * ordered[len(ordered) // 2], 1e3 * ordered[len(ordered) * 99 // 100])
+
     def send(self, message: ArchivedMessage, pace: Pace) -> None:
         """Queue a message when it is due; waits while the queue is full.
 
@@ -140,14 +178,12 @@ class Sender:
         TopicError
             The topic does not take its size or its timestamp.
         """
-        check_size(self._topic, message.name, len(message.value))
         time_ms = message.time_ms
+        headers = _headers(message, time_ms)
+        check_size(self._topic, message.name, _size(message, headers))
         self._without_time += time_ms is None
         timestamp = self._timestamp(message.name, time_ms)
-        self._wait(self._began + pace.due(time_ms))
-        headers: list[tuple[str, str | bytes | None]] = (
-            [] if time_ms is None else [(TIME_HEADER, str(time_ms).encode())]
-        )
+        self._await_due(pace.due(time_ms))
         while not self._queue(message, timestamp, headers):
             self._producer.poll(0.1)
             self._check()
@@ -168,12 +204,14 @@ class Sender:
         if left:
             raise BrokerError(f"{left} messages are not acknowledged after {FLUSH_S:.0f} s: {self._last_error}")
 
-    def _queue(self, message: ArchivedMessage, timestamp: int, headers: list[tuple[str, str | bytes | None]]) -> bool:
+    def _queue(self, message: ArchivedMessage, timestamp: int, headers: Headers) -> bool:
         try:
             self._producer.produce(
                 self._topic.name,
-                value=message.value,
-                key=message.name.encode(),
+                value=None if message.is_tombstone else message.value,
+                key=message.key,
+                # What was recorded keeps the order of its partition, in however many the topic has.
+                partition=PARTITION_UA if message.partition is None else message.partition % self._topic.partitions,
                 timestamp=timestamp,
                 headers=headers,
                 on_delivery=self._on_delivery,
@@ -192,10 +230,17 @@ class Sender:
             raise TopicError(f"--keep-timestamps: {name}: {refusal}")
         return time_ms
 
-    def _wait(self, due: float) -> None:
-        while (left := due - time.monotonic()) > 0:
-            self._producer.poll(min(left, 0.5))
+    def _await_due(self, due: float) -> None:
+        """Wait for a time after the start, and note how late it is then."""
+        while (left := self._began + due - time.monotonic()) > 0:
+            # Its own waiting overshoots by up to a millisecond: the last stretch is slept.
+            if left > SLEEP_S:
+                self._producer.poll(min(left - SLEEP_S, 0.5))
+            else:
+                time.sleep(left)
             self._check()
+        if due > 0:
+            self._late.append(-left)
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
@@ -203,7 +248,7 @@ class Sender:
             self._bytes += len(message.value() or b"")
         elif self._failure is None:
             key = message.key() or b""
-            name = key.decode() if isinstance(key, bytes) else key
+            name = key.decode(errors="backslashreplace") if isinstance(key, bytes) else key
             self._failure = "; ".join(filter(None, (f"{name}: {error.str()}", self._last_error)))
         self._ended = time.monotonic()
 

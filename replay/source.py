@@ -85,7 +85,8 @@ class ArchiveSource:
                 self._messages = None
                 yield Polled(self._partition, self._archive.next_index, is_mark=True)
                 return
-            yield Polled(self._partition, message.index, message.value, message.name.encode())
+            value = None if message.is_tombstone else message.value
+            yield Polled(self._partition, message.index, value, message.key, message.headers)
             size += len(message.value)
             if size >= BYTES_A_POLL:
                 return

@@ -14,10 +14,10 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from fulgor.consumer.kafkaadmin import Cluster
-from fulgor.errors import TopicError
+from fulgor.errors import SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 
-__all__ = ["ENVELOPE_BYTES", "Topic", "open_topic", "timestamp_refusal"]
+__all__ = ["ENVELOPE_BYTES", "Topic", "open_topic", "refuse_production", "timestamp_refusal"]
 
 LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 PATIENCE_S: Final = 5.0
@@ -81,6 +81,35 @@ def open_topic(cluster: Cluster, name: str, *, create: int | None = None) -> Top
         _create(admin, name, create)
         partitions = create
     return Topic(name, partitions, _settings(admin, name))
+
+
+def refuse_production(topic: str, protected: Mapping[str, str], allowed: str | None) -> None:
+    """Refuse to write into a topic that others consume, unless the user has named it twice.
+
+    Parameters
+    ----------
+    topic : str
+        Where to.
+    protected : mapping of str to str
+        Topics, or patterns that begin with ``^``, each with what it is.
+    allowed : str, optional
+        What ``--yes-into`` names.
+
+    Raises
+    ------
+    SettingsError
+        The topic is a protected one and was not named, or another one was.
+    """
+    if allowed is not None and allowed != topic:
+        raise SettingsError(f"--yes-into {allowed} names another topic than --topic {topic}")
+    if allowed == topic:
+        return
+    for name, what in protected.items():
+        if topic == name or (name.startswith("^") and re.search(name, topic)):
+            raise SettingsError(
+                f"topic {topic!r} is {what}: a replay there mixes with live alerts for all of its consumers;"
+                f" choose another topic, or say --yes-into {topic}"
+            )
 
 
 def _create(admin: AdminClient, name: str, partitions: int) -> None:

@@ -1,4 +1,4 @@
-"""``fulgor replay``: archives onto topics, and what is in them."""
+"""``fulgor replay``: topics into recordings, archives onto topics, and what is in them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
 
 from fulgor.cli.pairs import kafka_pairs
+from fulgor.cli.record import check, record
+from fulgor.cli.rescore import rescore
 from fulgor.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from fulgor.consumer.kafkaadmin import Cluster
+    from fulgor.consumer.settings import Settings
     from fulgor.replay.archive import Archive
     from fulgor.replay.inspect import Inspection
     from fulgor.replay.produce import ProduceReport
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Archives of alerts: onto a topic, and what is in them.", no_args_is_help=True)
+app = typer.Typer(help="Archives of alerts: from a topic, onto a topic, and what is in them.", no_args_is_help=True)
+app.command()(record)
+app.command()(check)
+app.command()(rescore)
 
-ARCHIVE = typer.Argument(metavar="ARCHIVE", help="An Avro container, a folder of them, a .tar or .tar.gz.")
+ARCHIVE = typer.Argument(metavar="ARCHIVE", help="A recording, an Avro container, a folder of them, a .tar(.gz).")
 JSON = typer.Option(False, "--json", help="Print one JSON object.")
 SPLIT = typer.Option(False, "--split", help="Make each block of a container a message of its own.")
 
@@ -41,6 +47,13 @@ def produce(
     speed: float = typer.Option(None, help="Original intervals: 1 is real time, 60 an hour in a minute."),
     loop: int = typer.Option(1, help="How often to send the archive."),
     limit: int = typer.Option(None, help="Stop after this many messages."),
+    window: str = typer.Option(None, help="Only messages of this time: a UTC date, or START/END as ISO times."),
+    where: list[str] = typer.Option(
+        [], metavar="CONDITION", help="Only messages with a record of which all hold, such as 'candidate.magpsf < 18'."
+    ),
+    yes_into: str = typer.Option(
+        None, metavar="TOPIC", help="Produce although TOPIC is one that a survey, a consumer or the recording uses."
+    ),
     keep_timestamps: bool = typer.Option(
         False, "--keep-timestamps", help="Original times as Kafka timestamps, where the topic keeps such old messages."
     ),
@@ -51,20 +64,28 @@ def produce(
 ) -> None:
     """Send an archive to a topic, each file one message, and wait until the broker has all of it.
 
-    The key of a message is its name in the archive, its Kafka timestamp is now, and the header
-    fulgor-time-ms holds the alert's own time.
+    A recorded message keeps key and headers; a file's key is its name in the archive. The Kafka timestamp is now,
+    the header fulgor-time-ms holds the original time.
     """
+    from fulgor.consumer.kafkaadmin import Cluster
+    from fulgor.consumer.settings import load_settings
     from fulgor.replay.archive import open_archive
     from fulgor.replay.produce import ProduceOptions
     from fulgor.replay.produce import produce as send
+    from fulgor.replay.selection import Selection, parse_condition
+    from fulgor.replay.topic import refuse_production
+    from fulgor.replay.window import parse_window
 
-    options = ProduceOptions(rate, speed, loop, limit, keep_timestamps, create)
+    selection = Selection(parse_window(window) if window else None, [parse_condition(text) for text in where])
+    options = ProduceOptions(rate, speed, loop, limit, keep_timestamps, create, selection)
     opened = open_archive(archive, split=split)
-    cluster = _cluster(bootstrap, kafka, config)
+    settings = load_settings({"bootstrap": bootstrap, "kafka": kafka_pairs(kafka)}, config=config)
+    refuse_production(topic, _protected(settings, opened), yes_into)
+    cluster = Cluster(settings.bootstrap, settings.kafka)
     # A service manager's stop is a Ctrl-C: what is under way is waited for and reported.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _progress(opened, loop, f"producing to {topic}") as show:
-        report = send(opened, topic, cluster, options, lambda state: show(state.sent))
+        report = send(opened, topic, cluster, options, lambda state: show(state.sent, state.rate))
     typer.echo(json.dumps(asdict(report) | {"rate": report.rate}) if as_json else _sentence(report))
     if report.interrupted:
         raise typer.Exit(130)
@@ -79,7 +100,8 @@ def inspect(archive: Path = ARCHIVE, split: bool = SPLIT, as_json: bool = JSON) 
 
     opened = open_archive(archive, split=split)
     with _progress(opened, 1, "inspecting") as show:
-        found = inspect_archive(opened, show)
+        began = monotonic()
+        found = inspect_archive(opened, lambda count: show(count, count / (monotonic() - began + 1e-9)))
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"identity": found.identity._asdict()}))
     else:
@@ -89,36 +111,37 @@ def inspect(archive: Path = ARCHIVE, split: bool = SPLIT, as_json: bool = JSON) 
     _refuse(found.problems)
 
 
-def _cluster(bootstrap: str | None, kafka: list[str], config: Path | None) -> Cluster:
-    from fulgor.consumer.kafkaadmin import Cluster
-    from fulgor.consumer.settings import load_settings
+def _protected(settings: Settings, archive: Archive) -> dict[str, str]:
+    """Return the topics that a replay must not get into by mistake, each with what it is."""
+    from fulgor.streams.registry import default_topics
 
-    settings = load_settings({"bootstrap": bootstrap, "kafka": kafka_pairs(kafka)}, config=config)
-    return Cluster(settings.bootstrap, settings.kafka)
+    found = {topic: f"one that the {name} survey publishes on" for name, topic in default_topics().items()}
+    found |= dict.fromkeys(archive.topics, "the topic that this was recorded from")
+    return found | ({settings.topic: "the topic that the settings tell consumers to read"} if settings.topic else {})
 
 
 @contextmanager
-def _progress(archive: Archive, loop: int, what: str) -> Iterator[Callable[[int], None]]:
+def _progress(archive: Archive, loop: int, what: str) -> Iterator[Callable[[int, float], None]]:
     """Show a bar on a terminal, nothing in a pipe: by messages where their number is known, else by bytes."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(file=sys.stderr)
     if not console.is_terminal:
-        yield lambda _: None
+        yield lambda count, rate: None  # noqa: ARG005 - the bar's arguments
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn("{task.fields[done]} messages"),
+        TextColumn("{task.fields[done]} messages, {task.fields[rate]:.0f}/s"),
     )
     total = archive.count * loop if archive.count is not None else None
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total or archive.size, done=0)
+        task = progress.add_task(what, total=total or archive.size, done=0, rate=0.0)
 
-        def show(count: int) -> None:
-            progress.update(task, completed=count if total else archive.position, done=count)
+        def show(count: int, rate: float) -> None:
+            progress.update(task, completed=count if total else archive.position, done=count, rate=rate)
 
         yield show
 
@@ -131,6 +154,10 @@ def _sentence(report: ProduceReport) -> str:
         parts.append(f"interrupted, {report.sent - report.delivered} of {report.sent} sent are not acknowledged")
     if report.without_time:
         parts.append(f"{report.without_time} without a time of their own")
+    if report.lateness:
+        parts.append(f"late by {report.lateness.median_ms:.2f} ms (median), {report.lateness.p99_ms:.2f} ms (p99)")
+    if report.passed_over:
+        parts.append(f"{report.passed_over} not selected")
     if report.others:
         parts.append(f"not sent: {_listed(report.others)}")
     return "; ".join(parts)

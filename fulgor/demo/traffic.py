@@ -15,7 +15,7 @@ from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.demo.simulation import NightAlert
 from fulgor.errors import BrokerError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
-from fulgor.replay.archive import Archive
+from fulgor.replay.archive import FileArchive
 from fulgor.replay.files import Entry, Other
 from fulgor.replay.produce import ProduceOptions, produce
 
@@ -122,7 +122,7 @@ def send(messages: Sequence[Waiting], topic: str, cluster: Cluster) -> None:
     BrokerError
         The broker refuses us, or does not acknowledge.
     """
-    archive = Archive(Path("demo"), _InMemory(messages), split=False, limit=MESSAGE_MAX_BYTES)
+    archive = FileArchive(Path("demo"), _InMemory(messages), split=False, limit=MESSAGE_MAX_BYTES)
     report = produce(archive, topic, cluster, ProduceOptions(create=PARTITIONS))
     if report.interrupted:
         raise KeyboardInterrupt

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
-from fulgor.replay.archive import Archive
+from fulgor.replay.archive import Archive, FileArchive
 from fulgor.replay.files import Entry, Other
 from fulgor.replay.simulate.ztf.night import SimulatedAlert
 from fulgor.replay.simulate.ztf.writer import encode
@@ -51,4 +51,4 @@ def as_archive(alerts: Callable[[], Iterator[SimulatedAlert]], count: int) -> Ar
     count : int
         How many it gives: the archive's size and position count alerts, not bytes.
     """
-    return Archive(Path("simulation"), _Simulation(alerts, count), split=False, limit=MESSAGE_MAX_BYTES)
+    return FileArchive(Path("simulation"), _Simulation(alerts, count), split=False, limit=MESSAGE_MAX_BYTES)

@@ -1,0 +1,82 @@
+"""Who is in a message: the ids and times that the index is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from fulgor.consumer.stream import Stream
+from fulgor.errors import MalformedError
+from fulgor.preprocessing.avro import BodyError
+from fulgor.preprocessing.records import ContainerReader
+from fulgor.replay.alerttime import BeginningReader, jd_to_ms
+
+__all__ = ["Identify", "Identity", "identify_by", "identify_nothing", "identify_ztf"]
+
+
+class Identity(NamedTuple):
+    """An alert of a message; what cannot be had is None.
+
+    `time_ms` is the alert's own time in Unix ms, `record` its number in the message.
+    """
+
+    alert: str | None
+    object: str | None
+    time_ms: int | None
+    record: int
+
+
+Identify = Callable[[bytes], Sequence[Identity]]
+"""Returns the alerts of a message; none where it cannot be decoded, which is for the consumer to judge."""
+
+_WANTED: Final = {"objectId": None, "candid": None, "candidate": {"candid": None, "jd": None}}
+_read_one: Final = BeginningReader(_WANTED, ("candidate",))
+_read_all: Final = ContainerReader(_WANTED)
+
+
+def identify_ztf(value: bytes) -> list[Identity]:
+    """Return the alerts of a ZTF packet, decoding no more of it than their ids and times."""
+    try:
+        record, count = _read_one(value)
+        if count == 1 and isinstance(record, dict) and "objectId" in record:
+            return [_ztf_identity(record, 0)]
+        return [_ztf_identity(record.values, record.index) for record in _read_all(value)]
+    except (MalformedError, BodyError):
+        return []
+
+
+def _ztf_identity(values: Any, record: int) -> Identity:
+    values = values if isinstance(values, dict) else {}
+    candidate = values.get("candidate")
+    candidate = candidate if isinstance(candidate, dict) else {}
+    candid, name, jd = candidate.get("candid", values.get("candid")), values.get("objectId"), candidate.get("jd")
+    return Identity(
+        str(candid) if isinstance(candid, int) else None,
+        name if isinstance(name, str) else None,
+        jd_to_ms(jd) if isinstance(jd, float | int) else None,
+        record,
+    )
+
+
+def identify_by(stream: Stream) -> Identify:
+    """Return what finds the alerts of any instrument: by preparing them as a consumer would, which takes as long."""
+
+    def identify(value: bytes) -> list[Identity]:
+        found = []
+        try:
+            for number, record in enumerate(stream.decode(value)):
+                if not isinstance(record, MalformedError):
+                    found += [
+                        Identity(item.alert, item.object, round(item.time.timestamp() * 1000), number)
+                        for item in stream.prepare(record)
+                    ]
+        except MalformedError:
+            return found
+        return found
+
+    return identify
+
+
+def identify_nothing(value: bytes) -> list[Identity]:  # noqa: ARG001 - one of several of its kind
+    """Return no alerts: for topics that no installed stream decodes."""
+    return []

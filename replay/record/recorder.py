@@ -1,0 +1,323 @@
+"""A topic into a recording: one member of a group, each message into exactly one file.
+
+A message counts as recorded when the file that holds it is whole, and that file's own footer says which
+offsets it deals with. So there is nothing to bring into step: whatever ends the process, the next one
+reads the footers and goes on at the first offset that none of them has.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic, time
+from typing import Final
+
+from fulgor.consumer.messages import Partition, appended_at
+from fulgor.consumer.source import Polled, Source
+from fulgor.errors import ArchiveError
+from fulgor.replay.record.coverage import Ranges
+from fulgor.replay.record.file import MessageFile
+from fulgor.replay.record.folder import PartitionLock, RecordingFolder
+from fulgor.replay.record.identify import Identify
+from fulgor.replay.record.layout import FileFacts
+from fulgor.replay.window import Window
+
+__all__ = ["RecordOptions", "RecordReport", "Recorder"]
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.2
+OPEN_FILES: Final = 8
+ASK_S: Final = 1.0
+EXPIRED: Final = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """How to record.
+
+    Parameters
+    ----------
+    group : str
+        Consumer group, written into the files.
+    start : str
+        Where to begin with a partition: ``earliest``, ``latest`` or an ISO time. What the recording has already is
+        passed over.
+    window : Window, optional
+        Keep only messages whose Kafka timestamp lies in it.
+    roll_bytes : int
+        Close a file of this size.
+    roll_s : float
+        Close a file this long after its first message: what a crash makes us read again.
+    until_end : bool
+        Stop when all partitions are read to their ends.
+    """
+
+    group: str
+    start: str = "earliest"
+    window: Window | None = None
+    roll_bytes: int = 256 << 20
+    roll_s: float = 300.0
+    until_end: bool = False
+
+
+@dataclass(slots=True)
+class RecordReport:
+    """What was done by this process.
+
+    Parameters
+    ----------
+    messages, bytes : int
+        Recorded, in whole files; sum of the values' sizes.
+    files : int
+        Whole files written.
+    known, outside : int
+        Messages passed over: those that the recording had already, and those outside of the window.
+    lost : int
+        Offsets that the broker had deleted before they were read.
+    nights : set of str
+        Of the files.
+    seconds : float
+        From the first message to the last file.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    files: int = 0
+    known: int = 0
+    outside: int = 0
+    lost: int = 0
+    nights: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Messages per second."""
+        return self.messages / self.seconds if self.seconds else 0.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """A partition that is ours: its lock, what files cover, the next offset to come."""
+
+    lock: PartitionLock
+    topic_id: str
+    covered: Ranges
+    position: int
+    ended: bool = False
+
+
+class Recorder:
+    """Records what a source delivers; see :class:`fulgor.consumer.source.Listener`.
+
+    Parameters
+    ----------
+    source : Source
+        A member of a consumer group.
+    folder : RecordingFolder
+        Where to.
+    identify : callable
+        Finds the alerts of a message, for the index.
+    options : RecordOptions
+        How.
+    """
+
+    def __init__(self, source: Source, folder: RecordingFolder, identify: Identify, options: RecordOptions) -> None:
+        self.report = RecordReport()
+        self._source = source
+        self._folder = folder
+        self._identify = identify
+        self._options = options
+        self._held: dict[Partition, _Held] = {}
+        self._waiting: dict[Partition, PartitionLock] = {}
+        self._files: OrderedDict[tuple[str, str, str], MessageFile] = OrderedDict()
+        self._topic_ids: dict[str, str] = {}
+        self._began: float | None = None
+        self._asked = 0.0
+        self._started = time()
+
+    def run(self, stopping: Event, on_progress: Callable[[RecordReport, int], None] | None = None) -> RecordReport:
+        """Record until told to stop, or to the end.
+
+        Parameters
+        ----------
+        stopping : Event
+            Set to stop in good order.
+        on_progress : callable, optional
+            Called with the report so far and the number of messages in unfinished files.
+
+        Raises
+        ------
+        DiskFullError
+            No space left; whole files stay, the unfinished are removed.
+        BrokerError
+            The broker refuses us.
+        ArchiveError
+            The topic was deleted and made anew, or a file of the recording is damaged.
+        """
+        self._source.subscribe(self)
+        try:
+            while not stopping.is_set() and not (self._options.until_end and self._finished()):
+                for polled in self._source.poll(POLL_S):
+                    self._take(polled)
+                self._retry_waiting()
+                self._close_old()
+                if on_progress is not None:
+                    on_progress(self.report, sum(file.messages for file in self._files.values()))
+            self.commit()
+            self._let_go([*self._held, *self._waiting])
+        finally:
+            self._drop()
+            self._source.close()
+        return self.report
+
+    def assigned(self, partitions: Sequence[Partition]) -> None:
+        """Begin with partitions that are ours, once nobody else can write them."""
+        for partition in partitions:
+            topic_id = self._topic_ids.setdefault(partition.topic, self._source.topic_id(partition.topic))
+            self._waiting[partition] = self._folder.lock(partition, topic_id)
+        self._retry_waiting(first=True)
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Finish all files, so that whoever is next finds them whole."""
+        self.commit()
+        self._let_go(partitions)
+        self._source.unassign(partitions)
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Do as if they were revoked: the locks are still ours, so nobody else has begun."""
+        self.revoked(partitions)
+
+    def commit(self) -> None:
+        """Make all that was taken visible, and tell the broker how far we are, for lag tools."""
+        for key in list(self._files):
+            self._close(key)
+        self._source.report({partition: held.position for partition, held in self._held.items()})
+
+    def _retry_waiting(self, *, first: bool = False) -> None:
+        for partition, lock in list(self._waiting.items()):
+            if lock.take():
+                del self._waiting[partition]
+                self._begin(partition, lock)
+            elif first:
+                log.warning("%s: another recorder still writes it; waiting until it has finished", partition)
+
+    def _begin(self, partition: Partition, lock: PartitionLock) -> None:
+        topic_id = self._topic_ids[partition.topic]
+        # Read after the lock is ours: from here on nobody else adds to it.
+        covered = self._folder.coverage(partition.topic, topic_id).get(partition.number, Ranges())
+        position = covered.next_missing(self._start(partition, covered))
+        self._held[partition] = _Held(lock, topic_id, covered, position)
+        log.info("%s: recording from offset %d", partition, position)
+        self._source.assign({partition: position})
+
+    def _start(self, partition: Partition, covered: Ranges) -> int:
+        window, start = self._options.window, self._options.start
+        if window is not None and window.start is not None:
+            return self._source.start_offset(partition, window.start)
+        # Where a recording that began at the end goes on is not the end of today.
+        return covered.first if covered and start == "latest" else self._source.start_offset(partition, start)
+
+    def _take(self, polled: Polled) -> None:
+        held = self._held.get(polled.partition)
+        if held is None:
+            return  # let go meanwhile
+        if polled.offset < held.position and polled.is_mark:
+            raise ArchiveError(
+                f"{polled.partition}: ends at offset {polled.offset}, but was recorded up to {held.position}: the topic"
+                " was deleted and made anew; record it into another folder"
+            )
+        first = self._pass_hole(held, polled)
+        if polled.is_mark:
+            held.ended = polled.cause != EXPIRED
+        elif polled.offset in held.covered:
+            self.report.known += 1
+        elif self._options.window is not None and polled.timestamp_ms not in self._options.window:
+            self.report.outside += 1
+        else:
+            self._store(polled, held, first)
+        held.position = max(held.position, polled.offset if polled.is_mark else polled.offset + 1)
+
+    def _pass_hole(self, held: _Held, polled: Polled) -> int:
+        """Return where the offsets begin that this message's file deals with: what expired is in no file."""
+        if polled.cause == EXPIRED and polled.offset > held.position:
+            self.report.lost += polled.offset - held.position
+            return polled.offset
+        return held.position
+
+    def _store(self, polled: Polled, held: _Held, first: int) -> None:
+        self._began = self._began or monotonic()
+        moment = appended_at(polled.timestamp_ms)
+        night = "undated" if moment is None else f"{moment:%Y-%m-%d}"
+        key = (polled.partition.topic, held.topic_id, night)
+        file = self._files.get(key) or self._open(key)
+        self._files.move_to_end(key)
+        file.add(polled, first)
+        held.covered.add(first, polled.offset + 1)
+        if file.written >= self._options.roll_bytes:
+            self._close(key)
+
+    def _open(self, key: tuple[str, str, str]) -> MessageFile:
+        topic, topic_id, night = key
+        if len(self._files) >= OPEN_FILES:
+            self._close(next(iter(self._files)))
+        origin = FileFacts(self._folder.marker.cluster, topic, topic_id, self._options.group, night, 0, 0, 0, {})
+        self._files[key] = MessageFile(
+            self._folder.path, self._folder.new_name(topic, night), origin, self._identify
+        )  # fmt: skip
+        return self._files[key]
+
+    def _close(self, key: tuple[str, str, str]) -> None:
+        facts = self._files[key].close()
+        del self._files[key]
+        self.report.files += 1
+        self.report.messages += facts.messages
+        self.report.bytes += facts.size
+        self.report.nights.add(facts.night)
+        self.report.seconds = monotonic() - (self._began or monotonic())
+
+    def _close_old(self) -> None:
+        now = monotonic()
+        old = [key for key, file in self._files.items() if now - file.opened >= self._options.roll_s]
+        for key in old:
+            self._close(key)
+
+    def _let_go(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            if (held := self._held.pop(partition, None)) is not None:
+                held.lock.release(ended=held.ended)
+            if (lock := self._waiting.pop(partition, None)) is not None:
+                lock.release()
+
+    def _drop(self) -> None:
+        """Take back what is in no whole file; nothing is left to drop after a stop in good order."""
+        for file in self._files.values():
+            file.abandon()
+        self._files.clear()
+        for lock in (*(held.lock for held in self._held.values()), *self._waiting.values()):
+            lock.release()
+        self._held.clear()
+        self._waiting.clear()
+
+    def _finished(self) -> bool:
+        """Say whether there is nothing left to read for anybody, as far as we can help it."""
+        if self._waiting or not all(held.ended for held in self._held.values()):
+            return False
+        if monotonic() - self._asked < ASK_S:
+            return False
+        self._asked = monotonic()
+        everything = (
+            Partition(topic, number) for topic, count in self._source.partitions().items() for number in range(count)
+        )
+        return all(partition in self._held or self._is_elsewhere(partition) for partition in everything)
+
+    def _is_elsewhere(self, partition: Partition) -> bool:
+        """Say whether another recorder has this partition, or has finished it while we were at work."""
+        topic_id = self._topic_ids.setdefault(partition.topic, self._source.topic_id(partition.topic))
+        lock = self._folder.lock(partition, topic_id)
+        elsewhere = not lock.take() or lock.ended_since(self._started)
+        lock.release()
+        return elsewhere

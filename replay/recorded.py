@@ -1,0 +1,250 @@
+"""A recording read as an archive: the messages in the order in which they came to the broker.
+
+The order depends on what was recorded alone, not on which recorder wrote what: each partition's offsets
+ascend, and partitions are merged by their Kafka timestamps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from fulgor.consumer.messages import Partition
+from fulgor.errors import ArchiveError
+from fulgor.replay.archived import ArchivedMessage, ArchiveIdentity
+from fulgor.replay.record.folder import read_marker
+from fulgor.replay.record.layout import MESSAGES, PART, message_files, open_parquet, read_facts
+
+__all__ = ["RecordedArchive"]
+
+CACHE_BYTES: Final = 256 << 20
+OPEN_FILES: Final = 32
+Rows = list[dict[str, Any]]
+
+
+class RecordedArchive:
+    """A recording; iterate it, as often as wanted, for its messages.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Attributes
+    ----------
+    others : Counter of str
+        What is no message, by kind.
+    problems : list of str
+        Files that are cut or damaged, each with the reason. A message lost to damage that is found while reading
+        keeps its index.
+    next_index : int
+        The index after what the last iteration has come to.
+
+    Raises
+    ------
+    ArchiveError
+        It is of a later form.
+    """
+
+    def __init__(self, path: Path) -> None:
+        read_marker(path)
+        self.path = path
+        self.others: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.next_index = 0
+        self._cut: list[str] = []
+        self._files: list[Path] = []
+        self._largest = 0
+        self._read_footers()
+        self.size = sum(file.stat().st_size for file in self._files)
+        self._order, self._places = self._arrange()
+        self._groups = _Groups(self._files)
+
+    def _read_footers(self) -> None:
+        for file in message_files(self.path):
+            try:
+                self._largest = max(self._largest, read_facts(file).largest)
+            except ArchiveError as error:
+                self._cut.append(str(error))
+            else:
+                self._files.append(file)
+
+    @property
+    def identity(self) -> ArchiveIdentity:
+        """Stable name and content identity, for ledger keys: it changes when files come or go."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(f"{file.relative_to(self.path).as_posix()}\0{file.stat().st_size}\0".encode())
+        return ArchiveIdentity(str(self.path.resolve()), digest.hexdigest()[:32])
+
+    @property
+    def count(self) -> int:
+        """Number of messages."""
+        return len(self._order)
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Topics that it was recorded from."""
+        return frozenset(file.parent.name for file in self._files)
+
+    @property
+    def largest(self) -> tuple[str, int] | None:
+        """What to call the largest message, and its bytes."""
+        return ("the largest message", self._largest) if self.count else None
+
+    @property
+    def position(self) -> int:
+        """Bytes on disk that the last iteration has passed, as far as a share of the messages tells."""
+        return self.size * self.next_index // max(self.count, 1)
+
+    def __iter__(self) -> Iterator[ArchivedMessage]:
+        return self.messages()
+
+    def messages(self, start: int = 0) -> Iterator[ArchivedMessage]:
+        """Yield the messages from index ``start`` on.
+
+        Raises
+        ------
+        ArchiveError
+            There are none at all.
+        """
+        self.others = Counter({"unfinished file": count} if (count := self._unfinished()) else {})
+        self.problems = list(self._cut)
+        if not self.count:
+            raise ArchiveError(f"{self.path}: holds no messages{''.join(f'; {problem}' for problem in self.problems)}")
+        for index in range(start, self.count):
+            self.next_index = index + 1
+            row = self._row(index)
+            if row is not None:
+                yield _message(row, index)
+        self.next_index = self.count
+
+    def find(self, partition: Partition, offset: int) -> ArchivedMessage | None:
+        """Return the message that had these coordinates in the recorded topic; None if it is not here."""
+        for index in np.flatnonzero(self._places["offset"] == offset).tolist():
+            row = self._row(index)
+            if row is not None and (row["topic"], row["partition"]) == partition:
+                return _message(row, index)
+        return None
+
+    def _unfinished(self) -> int:
+        return len(list((self.path / "messages").glob(f"*/*{PART}")))
+
+    def _arrange(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+        """Return which rows of all files follow each other, and the coordinates of each in that order."""
+        parts = [_coordinates(file, number) for number, file in enumerate(self._files)]
+        places = np.concatenate(parts) if parts else np.empty(0, _PLACE)
+        by_partition = np.lexsort((places["offset"], places["partition"], places["source"]))
+        arrived = _running_maximum(places[by_partition])
+        order = by_partition[np.argsort(arrived, kind="stable")]
+        return order, places[order]
+
+    def _row(self, index: int) -> dict[str, Any] | None:
+        place = self._places[index]
+        try:
+            return self._groups.row(int(place["file"]), int(place["row"]))
+        except ArchiveError as error:
+            if str(error) not in self.problems:
+                self.problems.append(str(error))
+            return None
+
+
+_PLACE: Final = np.dtype(
+    [("source", "i8"), ("partition", "i4"), ("offset", "i8"), ("time", "i8"), ("file", "i4"), ("row", "i8")]
+)
+
+
+def _coordinates(file: Path, number: int) -> NDArray[np.void]:
+    facts = read_facts(file)
+    with open_parquet(file) as opened:
+        table = opened.read(["partition", "offset", "timestamp"], use_threads=False)
+    found = np.empty(table.num_rows, _PLACE)
+    incarnation = hashlib.blake2b(f"{facts.topic}\0{facts.topic_id}".encode(), digest_size=8).digest()
+    found["source"] = int.from_bytes(incarnation, "big", signed=True)
+    found["partition"] = table["partition"].to_numpy()
+    found["offset"] = table["offset"].to_numpy()
+    found["time"] = table["timestamp"].cast(pa.int64()).fill_null(0).to_numpy()
+    found["file"], found["row"] = number, np.arange(table.num_rows)
+    return found
+
+
+def _running_maximum(places: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return for each message the latest time in its partition up to it, so that sorting by it keeps the offsets."""
+    times = places["time"].copy()
+    starts = np.flatnonzero(
+        np.r_[True, np.diff(places["source"]).astype(bool) | np.diff(places["partition"]).astype(bool)][: len(times)]
+    )
+    for first, after in pairwise([*starts.tolist(), len(times)]):
+        np.maximum.accumulate(times[first:after], out=times[first:after])
+    return np.asarray(times, np.int64)
+
+
+class _Groups:
+    """Row groups of several files, the last used kept."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._opened: OrderedDict[int, tuple[Any, NDArray[np.int64]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], Rows] = OrderedDict()
+        self._bytes = 0
+
+    def row(self, number: int, row: int) -> dict[str, Any]:
+        opened, starts = self._open(number)
+        group = int(np.searchsorted(starts, row, "right")) - 1
+        key = (number, group)
+        if key not in self._kept:
+            self._keep(key, self._read(number, opened, group))
+        self._kept.move_to_end(key)
+        return self._kept[key][row - int(starts[group])]
+
+    def _open(self, number: int) -> tuple[Any, NDArray[np.int64]]:
+        if number not in self._opened:
+            opened = open_parquet(self._files[number])
+            lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+            self._opened[number] = opened, np.cumsum([0, *lengths[:-1]])
+            if len(self._opened) > OPEN_FILES:
+                self._opened.popitem(last=False)[1][0].close()
+        self._opened.move_to_end(number)
+        return self._opened[number]
+
+    def _read(self, number: int, opened: Any, group: int) -> Rows:
+        try:
+            table = opened.read_row_group(group, use_threads=False)
+            # As numbers: a Kafka timestamp may be no date that Python knows.
+            times = table["timestamp"].cast(pa.int64())
+            rows: Rows = table.set_column(MESSAGES.get_field_index("timestamp"), "timestamp", times).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise ArchiveError(f"{self._files[number]}: row group {group} is damaged: {error}") from error
+        return rows
+
+    def _keep(self, key: tuple[int, int], rows: Rows) -> None:
+        self._kept[key] = rows
+        self._bytes += _size(rows)
+        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._bytes -= _size(dropped)
+
+
+def _size(rows: Rows) -> int:
+    return sum(len(row["value"] or b"") for row in rows)
+
+
+def _message(row: dict[str, Any], index: int) -> ArchivedMessage:
+    return ArchivedMessage(
+        value=row["value"] or b"",
+        name=f"{row['topic']}[{row['partition']}]@{row['offset']}",
+        index=index,
+        key=row["key"],
+        headers=tuple((header["name"], header["value"]) for header in row["headers"]),
+        timestamp_ms=row["timestamp"],
+        partition=row["partition"],
+        is_tombstone=row["value"] is None,
+    )
