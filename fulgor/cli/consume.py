@@ -38,7 +38,7 @@ class Order:
 
 
 def consume(
-    stream: str = typer.Argument(help="Instrument: ztf, ..."),
+    stream: str = typer.Argument(help="Instrument, such as ztf; 'fulgor streams' lists them."),
     topic: str = typer.Option(None, help="Topic, or a pattern that begins with ^."),
     group: str = typer.Option(None, help="Consumer group; each has its own stored offsets."),
     bootstrap: str = typer.Option(None, help="Kafka bootstrap servers."),
