@@ -26,6 +26,7 @@ IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its 
 SUFFIX: Final = ".avro"
 AVRO_MAGIC: Final = b"Obj\x01"
 GZIP_MAGIC: Final = b"\x1f\x8b"
+NPY_MAGIC: Final = b"\x93NUMPY"
 SAMPLE: Final = 64 * 1024
 FOREIGN: Final = {
     b"BZh": "bzip2",
@@ -111,6 +112,10 @@ def open_reader(path: Path) -> Reader:
         return Tarball(path, compressed=True)
     if is_header(head):
         return Tarball(path, compressed=False)
+    if head.startswith(NPY_MAGIC):
+        from fulgor.replay.fieldfiles import FieldFile  # which is made of what is defined here
+
+        return FieldFile(path)
     if head.startswith(AVRO_MAGIC) or path.suffix.lower() == SUFFIX:
         return SingleFile(path)
     raise ArchiveError(f"{path}: not an archive: {_foreign(head)}")
@@ -120,7 +125,7 @@ def _foreign(head: bytes) -> str:
     for magic, name in FOREIGN.items():
         if head.startswith(magic):
             return f"it is compressed with {name}; unpack it, or pack it again as .tar.gz"
-    return f"neither a folder, an Avro container, a tar nor a .tar.gz (it begins with {head[:8]!r})"
+    return f"neither a folder, an Avro container, a tar, a .tar.gz nor a field file (it begins with {head[:8]!r})"
 
 
 class SingleFile:

@@ -1,0 +1,203 @@
+"""The LEELA model ready to run, on the CPU with ONNX Runtime: no torch.
+
+The items of a chunk all carry the chunk's pulses, and ask for one of them or, as the chunk itself,
+for the strangest; a chunk's graph is run once however many of its items are in the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from fulgor.errors import ModelError
+from fulgor.models.card import ONNX, read_card, verify
+from fulgor.models.device import choose
+from fulgor.models.leela.layout import INPUTS, OUTPUTS, PULSES, SCALARS, WINDOW
+from fulgor.models.reference import Reference
+from fulgor.models.serving import UNREADABLE, runtime
+
+__all__ = ["LeelaModel", "load"]
+
+Arrays = Mapping[str, NDArray[np.generic]]
+Floats = NDArray[np.float32]
+
+CHUNKS = 64
+"""Chunks per run: what lies between two layers then stays in the processor's cache."""
+
+WHOLE = 0
+"""What ``pulse`` holds for the row of a chunk itself."""
+
+log = logging.getLogger(__name__)
+
+
+class LeelaModel:
+    """A model that predicts; see :class:`fulgor.consumer.stream.Predictor`.
+
+    Parameters
+    ----------
+    card : dict
+        The model's card.
+    path : Path
+        The graph.
+    threads : int
+        Threads inside one operation.
+
+    Raises
+    ------
+    ModelError
+        ONNX Runtime cannot read the file, or it is another model's graph.
+    """
+
+    device = "cpu"
+
+    def __init__(self, card: dict[str, Any], path: Path, threads: int) -> None:
+        self.card = card
+        self.classes: tuple[str, ...] = tuple(card["classes"])
+        self.scores: tuple[str, ...] = tuple(card["scores"])
+        self._reference = Reference.from_card(card["reference"])
+        self.reference_id = self._reference.id
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Idle threads that spin would take the core from decoding.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except UNREADABLE as error:
+            raise ModelError(f"{path} cannot be loaded ({error}); export or install the model again") from error
+        names = tuple(entry.name for entry in self._session.get_inputs())
+        if names != INPUTS:
+            raise ModelError(f"{path} takes {', '.join(names)} instead of {', '.join(INPUTS)}; export the model again")
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of weights, preprocessing, calibration, recurrence and precision."""
+        return str(self.card["model_hash"])
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """The preparation that the model was trained with."""
+        return str(self.card["preprocessing_hash"])
+
+    def predict(self, arrays: Arrays) -> dict[str, Floats]:
+        """Run a micro-batch of any size.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            With a leading batch axis N: ``windows`` (N, P, 2, 256), ``scalars`` (N, P, 8), ``pulse`` (N,)
+            from 1, or 0 for a chunk as a whole, and ``chunk`` (N, 2), the same for items of one chunk.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``latent`` and ``stamp_latent`` (of the pulse alone) (N, 64), ``probabilities`` (N, classes),
+            ``scores`` (N, scores) and ``anomaly`` (N,) in [0, 1]; float32.
+
+        Raises
+        ------
+        ModelError
+            An array is missing or of another shape than the model's.
+        MemoryError
+            There is no room for this batch.
+        """
+        windows, scalars = _checked(arrays)
+        _, first, chunk = np.unique(
+            np.asarray(arrays["chunk"]).reshape(len(windows), -1), axis=0, return_index=True, return_inverse=True
+        )
+        found = self._pulses(windows[first], scalars[first])
+        anomaly = self._reference.anomaly(found["scores"].reshape(-1, len(self.scores))).reshape(len(first), -1)
+        chunk = chunk.reshape(-1)
+        pulse = np.asarray(arrays["pulse"]).reshape(-1).astype(np.intp)
+        chosen = np.where(pulse == WHOLE, np.argmax(anomaly, axis=1)[chunk], pulse - 1)
+        rows = {name: values[chunk, chosen] for name, values in found.items()}
+        return {
+            "latent": rows["latent"],
+            "stamp_latent": rows["pulse_latent"],
+            "probabilities": rows["probabilities"],
+            "scores": rows["scores"],
+            "anomaly": anomaly[chunk, chosen],
+        }
+
+    def _pulses(self, windows: Floats, scalars: Floats) -> dict[str, Floats]:
+        """Return the outputs of all pulses, (chunks, P, ...)."""
+        runs = [
+            self._run(windows[at : at + CHUNKS], scalars[at : at + CHUNKS]) for at in range(0, len(windows), CHUNKS)
+        ]
+        return {name: np.concatenate(parts) for name, parts in zip(OUTPUTS, zip(*runs, strict=True), strict=True)}
+
+    def _run(self, windows: Floats, scalars: Floats) -> list[Floats]:
+        count, pulses = windows.shape[:2]
+        padded = np.zeros((count, PULSES, SCALARS), np.float32)
+        padded[:, :pulses] = scalars
+        place = np.full((count, PULSES), -1, np.int64)
+        place[:, :pulses] = np.arange(count * pulses).reshape(count, pulses)
+        inputs = (windows.reshape(count * pulses, 2, WINDOW), padded, place)
+        try:
+            outputs = self._session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
+        except runtime.RuntimeException as error:
+            if "alloc" in str(error):
+                raise MemoryError(str(error)) from error
+            raise
+        return [part[:, :pulses] for part in outputs]
+
+
+def _checked(arrays: Arrays) -> tuple[Floats, Floats]:
+    missing = [name for name in ("windows", "scalars", "pulse", "chunk") if name not in arrays]
+    if missing:
+        raise ModelError(f"the model input lacks {', '.join(missing)}; was it prepared for another stream?")
+    windows = np.ascontiguousarray(arrays["windows"], np.float32)
+    scalars = np.ascontiguousarray(arrays["scalars"], np.float32)
+    pulses = windows.shape[1] if windows.ndim == 4 else 0
+    if not 1 <= pulses <= PULSES or windows.shape[2:] != (2, WINDOW) or scalars.shape != (
+        len(windows), pulses, SCALARS,
+    ):  # fmt: skip
+        raise ModelError(
+            f"model input has shapes {windows.shape} and {scalars.shape}, expected (N, P, 2, {WINDOW}) and"
+            f" (N, P, {SCALARS}) with 1 to {PULSES} pulses; was it prepared for another model?"
+        )
+    return windows, scalars
+
+
+def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> LeelaModel:
+    """Load a model, check its files, and run it once.
+
+    Parameters
+    ----------
+    directory : Path or str
+        The model's folder.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``; the graph is small and always runs on the CPU.
+    threads : int
+        Threads inside one operation.
+
+    Raises
+    ------
+    DeviceError
+        ``cuda`` was asked for and cannot be had.
+    ModelError
+        A file is missing, damaged or of another model, or its first inference fails.
+    """
+    directory = Path(directory)
+    if choose(device) == "cuda":
+        log.info("the LEELA model is small: it runs on the CPU though a GPU is here")
+    card = read_card(directory)
+    verify(directory, card)
+    if card["stream"] != "leela":
+        raise ModelError(f"{directory} holds a model of stream {card['stream']!r}, not of leela")
+    model = LeelaModel(card, directory / ONNX, threads)
+    blank = {
+        "windows": np.zeros((1, 1, 2, WINDOW), np.float32), "scalars": np.zeros((1, 1, SCALARS), np.float32),
+        "pulse": np.zeros(1, np.int64), "chunk": np.zeros((1, 2), np.int64),
+    }  # fmt: skip
+    result = model.predict(blank)
+    if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(model.classes))):
+        raise ModelError(f"model {model.model_hash} gives no finite latent for a blank chunk; train it again")
+    return model

@@ -1,0 +1,298 @@
+"""Training of the LEELA network: reconstruction, classes, and a pulse seen twice at one place in latent space.
+
+Flashes, not chunks, are divided: the sites that see one stroke are all in one part. ``train`` fits the
+weights, ``validation`` picks the pass and sets the temperature, ``reference`` gives the scores their
+percentiles, ``test`` is only measured.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from fulgor.errors import ModelError
+from fulgor.models.evaluation.metrics import summary
+from fulgor.models.fitting import Epoch, rate_at
+from fulgor.models.leela.dataset import PARTS, UNLABELLED, Index, LeelaDataset
+from fulgor.models.leela.layout import LOG_SNR, OUTPUTS, SCORES
+from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.reference import Reference
+
+__all__ = ["LeelaConfig", "TrainedLeela", "contrast", "infer", "second_view", "train"]
+
+CLIP = 5.0
+TEMPERATURES = (math.log(0.05), math.log(20.0))
+SHIFT = 2
+"""Largest shift of a second view, samples: what noise and an edge do to a peak's place."""
+CUT = 96
+"""Samples that an edge may take from a second view, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeelaConfig:
+    """Everything a training depends on beside its data.
+
+    Parameters
+    ----------
+    width, hidden : int
+        See `Architecture`.
+    epochs, patience : int
+        At most this many passes; stop after so many without a better validation loss.
+    batch : int
+        Chunks per step.
+    rate, decay : float
+        Peak learning rate and weight decay of AdamW.
+    reconstruction, contrast, entropy : float
+        Weights beside the classifier's loss.
+    sharpness : float
+        Temperature of the contrastive term.
+    seed : int
+        Of split, weights and draws.
+    """
+
+    width: int = 12
+    hidden: int = 40
+    epochs: int = 14
+    patience: int = 5
+    batch: int = 128
+    rate: float = 3e-3
+    decay: float = 1e-4
+    reconstruction: float = 0.5
+    contrast: float = 0.15
+    entropy: float = 0.05
+    sharpness: float = 0.2
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedLeela:
+    """A network with all that its card will say of it: reference, figures, division of the data, training."""
+
+    network: LeelaNetwork
+    reference: Reference
+    metrics: dict[str, Any]
+    split: dict[str, Any]
+    training: dict[str, Any]
+
+
+def second_view(windows: Tensor, log_snr: Tensor, random: torch.Generator) -> Tensor:
+    """Return windows (M, 2, 256) as another chunk would show them: shifted, noisier, cut by an edge."""
+    count, _, size = windows.shape
+    shift = torch.randint(-SHIFT, SHIFT + 1, (count, 1), generator=random)
+    places = (torch.arange(size) + shift).clamp(0, size - 1)
+    moved = torch.gather(windows, 2, places.unsqueeze(1).expand(-1, 2, -1))
+    noise = F.avg_pool1d(torch.randn(count, 1, size + 4, generator=random), 5, stride=1).squeeze(1)
+    noisy = moved[:, 0] + noise * torch.exp(-log_snr).unsqueeze(1)
+    cut = torch.randint(0, CUT, (count, 1), generator=random) * (torch.rand(count, 1, generator=random) < 0.3)
+    left = torch.rand(count, 1, generator=random) < 0.5
+    steps = torch.arange(size)
+    inside = moved[:, 1] * torch.where(left, steps >= cut, steps < size - cut)
+    return torch.stack([noisy * inside, inside], dim=1)
+
+
+def contrast(one: Tensor, other: Tensor, sharpness: float) -> Tensor:
+    """Return the loss of finding each row's other view among all rows (NT-Xent; Chen et al. 2020, arXiv:2002.05709)."""
+    similarity = F.normalize(one, dim=1) @ F.normalize(other, dim=1).T / sharpness
+    own = torch.arange(len(one))
+    return 0.5 * (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own))
+
+
+def train(
+    dataset: LeelaDataset, config: LeelaConfig | None = None, progress: Callable[[Epoch], None] | None = None
+) -> TrainedLeela:
+    """Train the LEELA network.
+
+    Parameters
+    ----------
+    dataset : LeelaDataset
+        Prepared chunks.
+    config : LeelaConfig, optional
+        Sizes and schedule.
+    progress : callable, optional
+        Called after every pass.
+
+    Returns
+    -------
+    TrainedLeela
+        The weights of the pass with the least validation loss.
+
+    Raises
+    ------
+    ModelError
+        A part of the split is empty, no chunk in it is labelled, or the training diverged.
+    """
+    config = config or LeelaConfig()
+    parts = dataset.split(config.seed)
+    empty = [name for name in PARTS if not (dataset.labels[parts[name]] != UNLABELLED).any()]
+    if empty:
+        raise ModelError(f"{len(dataset)} chunks leave no labelled one for {', '.join(empty)}; take a larger archive")
+    torch.manual_seed(config.seed)
+    network = LeelaNetwork(Architecture(config.width, config.hidden, classes=dataset.classes))
+    _standardise(network, dataset, parts["train"])
+    history = _fit(network, dataset, parts, config, progress or (lambda _: None))
+    network.eval().requires_grad_(False)
+    _calibrate(network, dataset, parts)
+    reference = Reference.fit(strangest(infer(network, dataset, parts["reference"]))["scores"], SCORES)
+    found = strangest(infer(network, dataset, parts["test"]), reference)
+    figures = summary(dataset.labels[parts["test"]], found["probabilities"], dataset.classes)
+    split = {"by": "flash", "seed": config.seed, "parts": {name: dataset.counts(parts[name]) for name in PARTS}}
+    return TrainedLeela(network, reference, figures, split, {**asdict(config), **history})
+
+
+@torch.no_grad()
+def infer(
+    network: LeelaNetwork, dataset: LeelaDataset, index: Index, size: int = 512
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of all pulses of some chunks, (N, 8, ...) by the names in `OUTPUTS`; NaN for absent pulses."""
+    rows = []
+    for start in range(0, len(index), size):
+        windows, scalars, place = map(torch.from_numpy, dataset.take(index[start : start + size]))
+        absent = (place < 0).unsqueeze(2)
+        rows.append([part.masked_fill(absent, math.nan).numpy() for part in network(windows, scalars, place)])
+    return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}
+
+
+def strangest(
+    outputs: dict[str, NDArray[np.float32]], reference: Reference | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Return the outputs of each chunk's strangest pulse, (N, ...).
+
+    Without a reference, which is what the percentiles are made of, the strangest is the one that is
+    rebuilt worst.
+    """
+    scores = outputs["scores"]
+    count, pulses = scores.shape[:2]
+    if reference is None:
+        strange = scores[..., 0]
+    else:
+        strange = reference.anomaly(scores.reshape(count * pulses, -1)).reshape(count, pulses)
+    chosen = np.nanargmax(strange, axis=1)
+    return {name: values[np.arange(count), chosen] for name, values in outputs.items()}
+
+
+def _standardise(network: LeelaNetwork, dataset: LeelaDataset, index: Index) -> None:
+    known = dataset.scalars[index][dataset.place[index] >= 0].astype(np.float64)
+    spread = known.std(axis=0)
+    network.scalar_mean.copy_(torch.from_numpy(known.mean(axis=0)))
+    network.scalar_std.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+
+
+def _fit(
+    network: LeelaNetwork, dataset: LeelaDataset, parts: dict[str, Index], config: LeelaConfig,
+    progress: Callable[[Epoch], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Run the passes, and leave the best weights in the network."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
+    balance = _balance(dataset, parts["train"])
+    order = np.random.default_rng(config.seed)
+    best, best_loss, best_epoch, epochs = copy.deepcopy(network.state_dict()), math.inf, 0, 0
+    for epoch in range(1, config.epochs + 1):
+        random = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        shuffled = order.permutation(parts["train"])
+        network.train()
+        loss, steps = 0.0, math.ceil(len(shuffled) / config.batch)
+        for step, batch in enumerate(_batches(dataset, shuffled, config.batch)):
+            for group in optimiser.param_groups:
+                group["lr"] = config.rate * rate_at((epoch - 1 + step / steps) / config.epochs)
+            loss += _step(network, optimiser, batch, balance, config, random) / steps
+        network.eval()
+        validation = _validate(network, dataset, parts["validation"], balance, config)
+        epochs = epoch
+        if better := validation < best_loss:
+            best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), validation, epoch
+        progress(Epoch(epoch, config.epochs, loss, validation, better))
+        if epoch - best_epoch >= config.patience:
+            break
+    if not math.isfinite(best_loss):
+        raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
+    network.load_state_dict(best)
+    return {"epochs_run": epochs, "best_epoch": best_epoch, "validation_loss": best_loss}
+
+
+_Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _batches(dataset: LeelaDataset, index: Index, size: int) -> Iterator[_Batch]:
+    for start in range(0, len(index), size):
+        chosen = index[start : start + size]
+        windows, scalars, place = map(torch.from_numpy, dataset.take(chosen))
+        yield windows, scalars, place, torch.from_numpy(dataset.labels[chosen])
+
+
+def _balance(dataset: LeelaDataset, index: Index) -> Tensor:
+    """Return class weights that make the prior uniform over the classes that occur."""
+    labels = dataset.labels[index]
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(dataset.classes))
+    weights = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
+    return torch.from_numpy(weights / weights.sum() * (counts > 0).sum()).float()
+
+
+def _objective(
+    network: LeelaNetwork, batch: _Batch, balance: Tensor, config: LeelaConfig, random: torch.Generator
+) -> Tensor:
+    windows, scalars, place, labels = batch
+    log_snr = scalars[place >= 0][:, LOG_SNR]
+    other = second_view(windows, log_snr, random)
+    codes = network.encode(windows)
+    rebuilt = torch.log1p(network.misfit(codes, windows, log_snr)).mean()
+    apart = contrast(codes, network.encode(other), config.sharpness)
+    logits = network.logits(network.relate(codes, scalars, place))[place >= 0]
+    truth = labels.unsqueeze(1).expand_as(place)[place >= 0]
+    known = truth != UNLABELLED
+    classes = F.cross_entropy(logits[known], truth[known], weight=balance) if bool(known.any()) else logits.sum() * 0
+    spread = -(torch.softmax(logits, 1) * torch.log_softmax(logits, 1)).sum(1).mean()
+    return classes + config.reconstruction * rebuilt + config.contrast * apart - config.entropy * spread
+
+
+def _step(
+    network: LeelaNetwork, optimiser: torch.optim.Optimizer, batch: _Batch, balance: Tensor, config: LeelaConfig,
+    random: torch.Generator,
+) -> float:  # fmt: skip
+    loss = _objective(network, batch, balance, config, random)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+    optimiser.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _validate(
+    network: LeelaNetwork, dataset: LeelaDataset, index: Index, balance: Tensor, config: LeelaConfig
+) -> float:
+    """Return the mean validation loss, with the same second views after every pass."""
+    random = torch.Generator().manual_seed(config.seed)
+    losses = [
+        float(_objective(network, batch, balance, config, random)) * len(batch[3])
+        for batch in _batches(dataset, index, config.batch)
+    ]
+    return sum(losses) / len(index)
+
+
+def _calibrate(network: LeelaNetwork, dataset: LeelaDataset, parts: dict[str, Index]) -> None:
+    """Set the class centres on the training part and the temperature on the validation part."""
+    latents, labels = _known_pulses(network, dataset, parts["train"])
+    network.distance.fit(latents, labels)
+    latents, labels = _known_pulses(network, dataset, parts["validation"])
+    logits = network.logits(latents)
+    grid = torch.linspace(*TEMPERATURES, 121)
+    losses = torch.stack([F.cross_entropy(logits / temperature, labels) for temperature in grid.exp()])
+    network.temperature.copy_(grid[losses.argmin()].exp())
+
+
+def _known_pulses(network: LeelaNetwork, dataset: LeelaDataset, index: Index) -> tuple[Tensor, Tensor]:
+    """Return latents and labels of all pulses of labelled chunks."""
+    known = index[dataset.labels[index] != UNLABELLED]
+    present = dataset.place[known] >= 0
+    latents = infer(network, dataset, known)["latent"][present]
+    labels = np.broadcast_to(dataset.labels[known][:, None], present.shape)[present]
+    return torch.from_numpy(latents), torch.from_numpy(labels.copy())
