@@ -23,6 +23,7 @@ from fulgor.consumer.messages import Assignment, Delivery, appended_at
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.stream import Item, Record, Stream
 from fulgor.errors import BrokerError, MalformedError
+from fulgor.models.store import reference_id
 from fulgor.storage.rows import Coordinates, DeadLetter, Result
 
 __all__ = ["Cut", "Pending", "Pipeline"]
@@ -285,7 +286,8 @@ def _result(slot: _Slot, row: dict[str, Any] | None, scorer: Scorer) -> Result:
         latent=vectors.get("latent"), stamp_latent=vectors.get("stamp_latent"),
         probabilities=probabilities,
         class_name=classes[int(np.argmax(row["probabilities"]))] if known and row is not None else None,
-        scores=scores, anomaly=anomaly, unscorable=unscorable,
+        scores=scores, anomaly=anomaly, reference=None if anomaly is None else reference_id(scorer.predictor.card),
+        unscorable=unscorable,
         appended_at=appended_at(slot.pending.delivery.timestamp_ms),
     )  # fmt: skip
 

@@ -27,10 +27,12 @@ __all__ = [
 ]
 
 SCORES_AND_LATENT = sql.SQL(
-    "l.alert, l.object, l.time, l.class, l.probabilities, l.scores, l.anomaly, l.flags, l.unscorable, l.latent"
+    "l.alert, l.object, l.time, l.class, l.probabilities, l.scores, l.anomaly, l.reference, l.flags, l.unscorable,"
+    " l.latent"
 )
 SCORES = sql.SQL(
-    "l.alert, l.object, l.time, l.class, l.probabilities, l.scores, l.anomaly, l.flags, l.unscorable, NULL AS latent"
+    "l.alert, l.object, l.time, l.class, l.probabilities, l.scores, l.anomaly, l.reference, l.flags, l.unscorable,"
+    " NULL AS latent"
 )
 
 
@@ -52,6 +54,8 @@ class ScoredAlert:
         By the model's names; None for a value that could not be had.
     anomaly : float or None
         In [0, 1]; None where it could not be had.
+    reference : str or None
+        Id of the reference set that ``anomaly`` is a rank in.
     flags : int
         Quality bits of the stream.
     unscorable : str or None
@@ -68,6 +72,7 @@ class ScoredAlert:
     probabilities: Mapping[str, float | None]
     scores: Mapping[str, float | None]
     anomaly: float | None
+    reference: str | None
     flags: int
     unscorable: str | None
     latent: tuple[float, ...] | None
@@ -113,6 +118,7 @@ def shared(row: Mapping[str, Any], model: Model) -> dict[str, Any]:
         "probabilities": dict(zip(model.classes, row["probabilities"] or [], strict=False)),
         "scores": dict(zip(model.scores, row["scores"] or [], strict=False)),
         "anomaly": row["anomaly"],
+        "reference": row["reference"],
         "flags": row["flags"],
         "unscorable": row["unscorable"],
         "latent": None if row["latent"] is None else tuple(row["latent"].to_list()),

@@ -30,7 +30,7 @@ class Result:
     """One item with what the model made of it.
 
     Vectors are float32; None where they cannot be had, with the reason in `unscorable`. `model_id` is
-    the model's key in this database.
+    the model's key in this database, `reference` the id of the reference set behind `anomaly`.
     """
 
     at: Coordinates
@@ -48,6 +48,7 @@ class Result:
     class_name: str | None
     scores: list[float | None] | None
     anomaly: float | None
+    reference: str | None
     unscorable: str | None
     appended_at: datetime | None
 

@@ -26,6 +26,7 @@ _RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
     ("class", "text"),
     ("scores", "float4[]"),
     ("anomaly", "float4"),
+    ("reference", "text"),
     ("unscorable", "text"),
     ("appended_at", "timestamptz"),
 )
@@ -169,7 +170,7 @@ def _values(ordinal: int, row: Result) -> tuple[object, ...]:
         ordinal, row.alert, row.time, row.time_ns, row.object, row.content_hash,
         at.feed_id, at.segment, at.offset, at.record, at.item, *row.columns,
         row.model_id, at.records, at.items, row.flags, row.latent, row.stamp_latent, row.probabilities,
-        row.class_name, row.scores, row.anomaly, row.unscorable, row.appended_at,
+        row.class_name, row.scores, row.anomaly, row.reference, row.unscorable, row.appended_at,
     )  # fmt: skip
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
 from enum import StrEnum
 
 import typer
 
+from fulgor.cli.judge import judgements, label, rerank
 from fulgor.cli.output import JSON, emit
+from fulgor.cli.scope import MODEL, STREAM, stretch
 from fulgor.cli.session import DATABASE, opened
-from fulgor.errors import SettingsError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Ask the results: neighbours, anomalies, objects, cones.", no_args_is_help=True)
+app = typer.Typer(help="Ask the results: neighbours, anomalies, objects, cones; judge them.", no_args_is_help=True)
+app.command()(label)
+app.command()(judgements)
+app.command()(rerank)
 
-STREAM = typer.Option("ztf", "--stream", help="Instrument.")
-MODEL = typer.Option(None, "--model", help="Model by id, name or hash; default: the live one.")
 _SCORED = ("alert", "object", "time", "class", "anomaly", "scores", "flags")
 
 
@@ -63,7 +64,7 @@ def anomalies(
     """Show the strangest alerts of a night or of any stretch of time."""
     from fulgor.storage import queries
 
-    start, end = _stretch(night, since, until)
+    start, end = stretch(night, since, until)
     with opened(database) as connection:
         rows = queries.anomalies(
             connection, stream, since=start, until=end, limit=limit, class_name=class_name, model=model
@@ -106,26 +107,3 @@ def cone(
     with opened(database) as connection:
         rows = queries.cone(connection, stream, ra, dec, radius, limit=limit, model=model)
     emit(rows, ("separation", "ra", "dec", *_SCORED), as_json=as_json)
-
-
-def _stretch(night: str | None, since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
-    from fulgor.storage.queries import night_bounds
-
-    if night is None:
-        return _time("--since", since), _time("--until", until)
-    if since is not None or until is not None:
-        raise SettingsError("--night and --since/--until exclude each other")
-    try:
-        return night_bounds(date.fromisoformat(night))
-    except ValueError:
-        raise SettingsError(f"--night {night!r}: write a UTC day as YYYY-MM-DD") from None
-
-
-def _time(flag: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise SettingsError(f"{flag} {text!r}: write an ISO time such as 2026-03-01T04:00:00") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from fulgor.errors import ModelError
-from fulgor.models.card import SCORES, read_card, write_card
+from fulgor.models.card import CARD, SCORES, read_card, verify, write_card
 from fulgor.models.layout import SCORES as GRAPH_SCORES
 from fulgor.models.reference import Reference
 from fulgor.models.scores.score import Floats, Labels
 from fulgor.models.scores.suite import COMBINED, NEEDS, ScoreSuite
 
-__all__ = ["attach_scores"]
+__all__ = ["attach_scores", "replace_reference"]
 
 
 def attach_scores(
@@ -78,3 +78,38 @@ def attach_scores(
     }
     suite.save(directory / SCORES)
     return write_card(directory, fields)
+
+
+def replace_reference(directory: Path, files: Mapping[str, bytes], reference: Reference) -> dict[str, Any]:
+    """Write a model's files into a folder, with another reference behind its percentiles; its hash stays.
+
+    Parameters
+    ----------
+    directory : Path
+        An empty folder.
+    files : mapping of str to bytes
+        Of the model, by name.
+    reference : Reference
+        Of the same scores.
+
+    Returns
+    -------
+    dict
+        The card as written.
+
+    Raises
+    ------
+    ModelError
+        There are no files, they are damaged, or the reference is of other scores.
+    """
+    if CARD not in files:
+        raise ModelError("the files of this model are not in the database: enter them with 'fulgor models add FOLDER'")
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    card = read_card(directory)
+    verify(directory, card)
+    if list(reference.tables) != card["scores"]:
+        raise ModelError(
+            f"the reference is of {', '.join(reference.tables)}, the model gives {', '.join(card['scores'])}"
+        )
+    return write_card(directory, {**card, "reference": reference.to_card()})

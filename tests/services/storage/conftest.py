@@ -47,7 +47,7 @@ CARD: dict[str, Any] = {
 
 EMPTIED = (
     "toy_alert", "latent", "duplicate", "empty", "skipped", "dead_letter", "dead_message", "offset_audit",
-    "sealed", "sealed_item", "skip_order", "segment", "feed", "model_event", "model",
+    "judgement", "sealed", "sealed_item", "skip_order", "segment", "feed", "model_event", "model",
 )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class Toy:
             alert=alert, time=self.night + timedelta(seconds=offset), time_ns=None, object=f"o{offset % 7}",
             content_hash=blake2b(alert.encode(), digest_size=16).digest(), columns=(10.0, 20.0, 5, 1, 18.5), flags=0,
             latent=vector, stamp_latent=vector, probabilities=[0.25, 0.75], class_name="SN", scores=[1.5, None],
-            anomaly=0.5, unscorable=None, appended_at=self.night,
+            anomaly=0.5, reference="toy-reference", unscorable=None, appended_at=self.night,
         )  # fmt: skip
         return replace(row, **other)
 
