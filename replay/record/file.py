@@ -96,8 +96,7 @@ class MessageFile:
             facts = self._facts()
             self._writer.add_key_value_metadata(facts.encode())
             self._writer.close()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._sync()
             self._part.rename(self.path)
             sync_folder(self.path.parent)
         self._write_schemas()
@@ -111,6 +110,10 @@ class MessageFile:
             self._writer.close()
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
 
     def _facts(self) -> FileFacts:
         origin = self._origin

@@ -136,7 +136,7 @@ class Recorder:
         self._files: OrderedDict[tuple[str, str, str], MessageFile] = OrderedDict()
         self._topic_ids: dict[str, str] = {}
         self._began: float | None = None
-        self._asked = 0.0
+        self._asked = monotonic()
         self._started = time()
 
     def run(self, stopping: Event, on_progress: Callable[[RecordReport, int], None] | None = None) -> RecordReport:
@@ -211,6 +211,7 @@ class Recorder:
         covered = self._folder.coverage(partition.topic, topic_id).get(partition.number, Ranges())
         position = covered.next_missing(self._start(partition, covered))
         self._held[partition] = _Held(lock, topic_id, covered, position)
+        self._asked = 0.0  # when it ends, ask at once whether that was all
         log.info("%s: recording from offset %d", partition, position)
         self._source.assign({partition: position})
 
