@@ -111,6 +111,13 @@ class Metrics:
         self.shadow_lost = Counter(
             "fulgor_shadow_lost", "Rows that a shadow model failed to give", ["model_id"], registry=self.registry
         )
+        self.drift = Gauge(
+            "fulgor_drift",
+            "The live model's latest measured night against the sample kept with it: distance, level (what chance gives"
+            " in 19 of 20 cases), p_value, beyond (share above the sample's 99th percentile)",
+            ["model", "figure"],
+            registry=self.registry,
+        )
         self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
         self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)
         self._first_work: float | None = None

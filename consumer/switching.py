@@ -22,6 +22,7 @@ from fulgor.consumer.stream import Predictor, Stream
 from fulgor.errors import DatabaseError, DeviceError, ModelError
 from fulgor.models.store import reference_id
 from fulgor.storage.database import Connection, connect, location
+from fulgor.storage.drift import latest_drift
 from fulgor.storage.lifecycle import CHANNEL
 from fulgor.storage.registry import Model, list_models
 
@@ -79,7 +80,11 @@ class Switching:
         self._thread.join()
 
     def look(self, connection: Connection) -> None:
-        """Compare the line-up with the database, and load what is new."""
+        """Compare the line-up with the database, and load what is new; show how far its alerts have drifted."""
+        self._compare(connection)
+        self._show_drift(connection)
+
+    def _compare(self, connection: Connection) -> None:
         wanted = list_models(connection, self._stream.name)
         live = next((self._scorer(model) for model in wanted if model.status == "live"), None) or self._lineup.live
         shadows = (self._scorer(model) for model in wanted if model.status == "shadow")
@@ -140,6 +145,21 @@ class Switching:
         if predictor.model_hash != model.hash:
             raise ModelError(f"its files are those of model {predictor.model_hash}")
         return predictor
+
+    def _show_drift(self, connection: Connection) -> None:
+        live = self._lineup.live
+        night = latest_drift(connection, live.model_id)
+        self._metrics.drift.clear()
+        if night is not None:
+            figures = {
+                "distance": night.distance,
+                "level": night.level,
+                "p_value": night.p_value,
+                "beyond": night.beyond,
+            }
+            for name, value in figures.items():
+                if value is not None:
+                    self._metrics.drift.labels(live.predictor.model_hash, name).set(value)
 
     def _show(self) -> None:
         self._metrics.models.clear()

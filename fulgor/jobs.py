@@ -14,6 +14,7 @@ from threading import Event
 import psycopg
 
 from fulgor.storage.database import Connection, connect, transient, translated
+from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
 
 __all__ = ["JOBS", "Job", "run_jobs"]
@@ -39,7 +40,17 @@ def _index_latents(connection: Connection) -> str:
     return f"{built} indexes built"
 
 
-JOBS: tuple[Job, ...] = (Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),)
+def _measure_nights(connection: Connection) -> str:
+    measured, without = measure_drift(connection)
+    for model in without:
+        log.info("model %s (%s) has no sample to compare nights with", model.name, model.hash)
+    return f"{measured} nights measured" + (f", {len(without)} models have no sample" if without else "")
+
+
+JOBS: tuple[Job, ...] = (
+    Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),
+    Job("drift", "each night's latents against the sample that was kept with their model", _measure_nights),
+)
 
 
 def run_jobs(database: str, *, every_s: float | None, stopping: Event) -> None:
