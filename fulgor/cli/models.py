@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fulgor.cli.drift import drift, sample
 from fulgor.cli.output import JSON, as_mapping, emit, emit_one
 from fulgor.cli.refit import refit
 from fulgor.cli.session import DATABASE, STREAM, opened
@@ -22,6 +23,8 @@ app = typer.Typer(
     help="The models: which is live, which score in its shadow, what they were made of.", no_args_is_help=True
 )
 app.command()(refit)
+app.command()(drift)
+app.command()(sample)
 
 MODEL = typer.Argument(help="Id, name, or hash (its first six characters do).")
 OF_STREAM = typer.Option("ztf", "--stream", help="Instrument.")
