@@ -17,6 +17,7 @@ __all__ = ["BeginningReader", "alert_time_ms", "jd_to_ms"]
 
 JD_OF_UNIX_EPOCH: Final = 2_440_587.5
 MS_PER_DAY: Final = 86_400_000
+_NS_PER_MS: Final = 1_000_000
 LATEST_MS: Final = 253_402_300_799_999
 """The end of the year 9999: what databases and date types can hold."""
 
@@ -40,13 +41,16 @@ def alert_time_ms(value: bytes) -> int | None:
     Returns
     -------
     int or None
-        ``candidate.jd`` of the first record in Unix ms; None where the message is no Avro container,
-        is damaged, or has no such field: whether it is sound is for the consumer to judge.
+        ``candidate.jd`` (LEELA: ``starttime``) of the first record in Unix ms; None where the message is no Avro
+        container, is damaged, or has no such field: whether it is sound is for the consumer to judge.
     """
     try:
         record, _ = _time_reader(value)
     except (MalformedError, BodyError):
         return None
+    start_ns = record.get("starttime") if isinstance(record, dict) else None
+    if isinstance(start_ns, int) and 0 <= start_ns // _NS_PER_MS <= LATEST_MS:
+        return start_ns // _NS_PER_MS
     candidate = record.get("candidate") if isinstance(record, dict) else None
     jd = candidate.get("jd") if isinstance(candidate, dict) else None
     return jd_to_ms(jd) if isinstance(jd, float | int) else None
@@ -87,7 +91,7 @@ class BeginningReader:
         return schema.reader.read(body, 0)[0], sum(block.count for block in blocks)
 
 
-_time_reader: Final = BeginningReader({"candidate": {"jd": None}}, ("candidate", "jd"))
+_time_reader: Final = BeginningReader({"candidate": {"jd": None}, "starttime": None}, ("candidate", "jd"))
 
 
 @lru_cache(maxsize=64)

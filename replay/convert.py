@@ -45,9 +45,8 @@ class _ArraysOnly(pickle.Unpickler):
 
 def _makers() -> dict[str, Callable[..., Any]]:
     """Return numpy's own rebuilders, whatever the module's name when the file was written."""
-    rebuild, *_ = np.zeros(1).__reduce__()
-    scalar, *_ = np.datetime64(0, "ns").__reduce__()
-    return {"_reconstruct": rebuild, "scalar": scalar}  # type: ignore[dict-item]  # typed as str or function
+    made: dict[str, Any] = {"_reconstruct": np.zeros(1).__reduce__(), "scalar": np.float64(0).__reduce__()}
+    return {name: parts[0] for name, parts in made.items()}
 
 
 def load_arrays(path: Path) -> list[NDArray[np.void]]:

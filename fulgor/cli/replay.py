@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fulgor.cli.convert import convert
 from fulgor.cli.pairs import kafka_pairs
 from fulgor.cli.record import check, record
 from fulgor.cli.rescore import rescore
@@ -31,6 +32,7 @@ app = typer.Typer(help="Archives of alerts: from a topic, onto a topic, and what
 app.command()(record)
 app.command()(check)
 app.command()(rescore)
+app.command()(convert)
 
 ARCHIVE = typer.Argument(metavar="ARCHIVE", help="A recording, an Avro container, a folder of them, a .tar(.gz).")
 JSON = typer.Option(False, "--json", help="Print one JSON object.")

@@ -27,13 +27,13 @@ LABELS = "labels.csv"
 
 
 def train(
-    stream: str = typer.Argument(help="Instrument: ztf."),
+    stream: str = typer.Argument(help="Instrument: ztf or leela."),
     archive: Path = typer.Option(help="File, folder or tarball of alerts, such as `fulgor simulate` writes."),
     labels: Path = typer.Option(
-        None, help="Table with columns candid and label; by default labels.csv in the archive."
+        None, help="Table with columns candid (leela: chunk, flash) and label; by default labels.csv in the archive."
     ),
-    out: Path = typer.Option(Path("model-ztf"), help="Folder of the new model."),
-    name: str = typer.Option("ztf", help="Name on the model's card."),
+    out: Path = typer.Option(None, help="Folder of the new model; by default model-STREAM."),
+    name: str = typer.Option(None, help="Name on the model's card; by default the stream's."),
     also: Path = typer.Option(None, help="Another labelled archive, which is only measured and told of on the card."),
     simulated: bool = typer.Option(True, help="Whether the archive is simulated; the card says so."),
     epochs: int = typer.Option(30, min=1, max=10_000, help="Passes at most."),
@@ -43,9 +43,15 @@ def train(
     threads: int = typer.Option(1, min=1, max=256, help="Threads that torch computes with."),
 ) -> None:
     """Train a model, export it for CPU and GPU, and write its card."""
-    if stream != "ztf":
-        raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf")
+    if stream not in ("ztf", "leela"):
+        raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf and leela")
     _require("onnx", "onnxscript")
+    out, name = out or Path(f"model-{stream}"), name or stream
+    if stream == "leela":
+        from fulgor.cli.train_leela import train_leela
+
+        train_leela(archive, labels, out, name=name, simulated=simulated, epochs=epochs, seed=seed, threads=threads)
+        return
     import torch
 
     from fulgor.consumer.settings import load_settings

@@ -216,7 +216,8 @@ class LeelaNetwork(nn.Module):
         window, inside = windows[:, 0], windows[:, 1]
         variance = torch.exp(-2 * log_snr).unsqueeze(1) + MODEL_ERROR**2
         residual = (self.decoder(codes) - window) ** 2 / variance * inside
-        return residual.sum(1) / inside.sum(1).clamp(min=1.0)
+        mean: Tensor = residual.sum(1) / inside.sum(1).clamp(min=1.0)
+        return mean
 
     def logits(self, latents: Tensor) -> Tensor:
         """Return the uncalibrated logits of latents (..., latent)."""

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from fulgor.errors import ModelError
 from fulgor.models.card import ONNX, read_card, verify
 from fulgor.models.device import choose
 from fulgor.models.leela.layout import INPUTS, OUTPUTS, PULSES, SCALARS, WINDOW
 from fulgor.models.reference import Reference
-from fulgor.models.serving import UNREADABLE, runtime
+from fulgor.models.serving import UNREADABLE
 
 __all__ = ["LeelaModel", "load"]
 
@@ -193,7 +194,7 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Le
     if card["stream"] != "leela":
         raise ModelError(f"{directory} holds a model of stream {card['stream']!r}, not of leela")
     model = LeelaModel(card, directory / ONNX, threads)
-    blank = {
+    blank: Arrays = {
         "windows": np.zeros((1, 1, 2, WINDOW), np.float32), "scalars": np.zeros((1, 1, SCALARS), np.float32),
         "pulse": np.zeros(1, np.int64), "chunk": np.zeros((1, 2), np.int64),
     }  # fmt: skip

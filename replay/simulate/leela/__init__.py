@@ -11,5 +11,17 @@
 from fulgor.replay.simulate.leela.network import NETWORK, Site, sites
 from fulgor.replay.simulate.leela.season import DEFAULT_RATE, DEFAULT_SITES, SimulatedChunk, simulate
 from fulgor.replay.simulate.leela.station import CLASSES
+from fulgor.replay.simulate.leela.writer import messages, write_archive
 
-__all__ = ["CLASSES", "DEFAULT_RATE", "DEFAULT_SITES", "NETWORK", "SimulatedChunk", "Site", "simulate", "sites"]
+__all__ = [
+    "CLASSES",
+    "DEFAULT_RATE",
+    "DEFAULT_SITES",
+    "NETWORK",
+    "SimulatedChunk",
+    "Site",
+    "messages",
+    "simulate",
+    "sites",
+    "write_archive",
+]

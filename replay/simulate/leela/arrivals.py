@@ -96,6 +96,6 @@ def arrival(discharge: Discharge, site: Site, origin_ns: int) -> Arrival:
 @lru_cache(maxsize=1)
 def _receiver() -> tuple[NDArray[np.float64], NDArray[np.complex128], NDArray[np.float64]]:
     """Return frequencies, the receiver's response, and the gain of the preparation's band-pass at them."""
-    frequencies = np.fft.rfftfreq(_SIZE, 1 / RATE)
+    frequencies = np.asarray(np.fft.rfftfreq(_SIZE, 1 / RATE), np.float64)
     sos = butter(DEFAULT.order, [DEFAULT.low_hz, DEFAULT.high_hz], "bandpass", fs=RATE, output="sos")
     return frequencies, response(_SIZE), np.abs(sosfreqz(sos, frequencies, fs=RATE)[1]) ** 2

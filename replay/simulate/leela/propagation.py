@@ -98,12 +98,13 @@ def hop_ratio(path: Path) -> float:
 
 def _rays(frequencies: Floats, path: Path) -> Complex:
     hops = [_hop(frequencies, path, number) for number in range(1, _HOPS + 1)]
-    return _ground(frequencies, path) + np.sum(hops, axis=0)
+    field: Complex = _ground(frequencies, path) + np.sum(hops, axis=0)
+    return field
 
 
 def _ground(frequencies: Floats, path: Path) -> Complex:
     loss_db = _GROUND_LOSS_DB * path.distance_m / 1e6 * (np.maximum(frequencies, 1.0) / 1e4) ** 2
-    return (_REFERENCE_M / max(path.distance_m, 1e3)) * 10 ** (-loss_db / 20) + 0j
+    return np.asarray((_REFERENCE_M / max(path.distance_m, 1e3)) * 10 ** (-loss_db / 20), np.complex128)
 
 
 def _hop(frequencies: Floats, path: Path, number: int) -> Complex:

@@ -101,7 +101,8 @@ class Receiver:
         # The mains wander slowly; within some chunks their phase does not move.
         drift = 0.06 * np.sin(2 * np.pi * (whole % 600) / 600 + self._phase[0])
         periods = (seconds * _MAINS_HZ + drift) % 1.0
-        return np.interp(periods, np.linspace(0, 1, _HUM_STEPS + 1), self._mains)
+        hum: Floats = np.interp(periods, np.linspace(0, 1, _HUM_STEPS + 1), self._mains)
+        return hum
 
     def _one_period(self) -> Floats:
         """Return one period of the mains' hum, its first sample repeated at the end."""

@@ -189,7 +189,7 @@ class Station:
         near = [each for b in (block, block + 1) for each in self._peaks.get(b, [])]
         seen = sorted((e for e in near if first <= e.peak_at < first + BLOCK), key=lambda each: each.peak_at)
         clipped = bool(np.abs(stretch[offset : offset + BLOCK]).max() >= _RAIL - 1)
-        return self._sent(block, first, np.float64(np.float32(samples)), seen, clipped=clipped)
+        return self._sent(block, first, samples.astype(np.float32).astype(np.float64), seen, clipped=clipped)
 
     def _sent(self, block: int, first: int, samples: Floats, seen: Sequence[Arrival], *, clipped: bool) -> Sent:
         start_ns = self.origin_ns + round(first * INTERVAL_NS)
