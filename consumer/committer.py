@@ -23,7 +23,7 @@ from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Cut, Pending
 from fulgor.errors import DatabaseError
-from fulgor.storage.database import Connection, connect, location, transient, translated
+from fulgor.storage.database import ANSWER_S, Connection, connect, location, transient, translated
 from fulgor.storage.feeds import Claim, FeedKey, claim, note_trial, open_segment, release, stored, unreleased
 from fulgor.storage.rows import Batch, Outcome, RawMessage, Run
 from fulgor.storage.tables import StreamTable
@@ -223,7 +223,7 @@ class Committer:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            connection = connect(self._url, application=f"fulgor {self._owner}")
+            connection = connect(self._url, application=f"fulgor {self._owner}", answer_s=ANSWER_S)
             connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [str(_IDLE_MS)])
             self._connection = connection
         return self._connection

@@ -32,7 +32,7 @@ from fulgor.consumer.status import StatusLine, summary
 from fulgor.consumer.stream import Predictor, Stream
 from fulgor.consumer.switching import Loader, Switching, following
 from fulgor.errors import ModelError
-from fulgor.storage.database import connect, translated
+from fulgor.storage.database import ANSWER_S, connect, translated
 from fulgor.storage.feeds import first_start
 from fulgor.storage.migrate import check_schema
 from fulgor.storage.outbox import Announcer
@@ -170,7 +170,7 @@ def register(what: Consumption) -> Lineup:
     predictors = [what.predictor, *what.shadows]
     for predictor in predictors:
         check_preparation(what.stream, predictor.preprocessing_hash)
-    with translated(what.database), connect(what.database) as connection:
+    with translated(what.database), connect(what.database, answer_s=ANSWER_S) as connection:
         check_schema(connection, what.stream.table)
         scorers = [Scorer(register_model(connection, one.card), one) for one in predictors]
     if len({scorer.model_id for scorer in scorers}) < len(scorers):
@@ -200,7 +200,7 @@ def _publisher(what: Consumption, source: Source, settings: Settings, metrics: M
 
 
 def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Mapping[str, int]]:
-    with translated(what.database), connect(what.database) as connection:
+    with translated(what.database), connect(what.database, answer_s=ANSWER_S) as connection:
         return first_start(connection, what.group, source.cluster, what.stream.name, start, source.partitions())
 
 

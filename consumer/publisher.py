@@ -20,7 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.metrics import Metrics
 from fulgor.errors import DatabaseError, SettingsError, TopicError
-from fulgor.storage.database import Connection, connect, location
+from fulgor.storage.database import ANSWER_S, Connection, connect, location
 from fulgor.storage.outbox import OutboxRow, locked_rows, pending
 
 __all__ = ["Publisher", "check_target", "publishing"]
@@ -137,7 +137,7 @@ class Publisher:
 
     def _send_some(self) -> tuple[int, bool]:
         if self._connection is None:
-            self._connection = connect(self._url, application="fulgor publisher", vectors=False)
+            self._connection = connect(self._url, application="fulgor publisher", vectors=False, answer_s=ANSWER_S)
         with locked_rows(self._connection, self._topic, _ROWS) as (rows, done):
             if rows:
                 done += self._send(rows)

@@ -4,26 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import errors
+from psycopg.abc import PQGen
+from psycopg.waiting import Ready
 
 from fulgor.errors import DatabaseError, DiskFullError
 
-__all__ = ["DATA_ERRORS", "Connection", "connect", "location", "transient", "translated"]
+__all__ = ["ANSWER_S", "DATA_ERRORS", "Connection", "connect", "location", "transient", "translated"]
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
+RV = TypeVar("RV")
 SEARCH_PATH = "fulgor, public"
 CONNECT_TIMEOUT_S = 5
+ANSWER_S = 60.0
+"""Longest silence of a server that a consumer waits out: then the connection is given up, and made again."""
 # One row's own fault: no retry mends it, and the rows beside it can be stored. A key that is too long for an index
 # comes as an operational error, although it will never be shorter.
 DATA_ERRORS = (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded)
 
 
-def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> Connection:
+class _Listening(psycopg.Connection[tuple[object, ...]]):
+    """A connection that need not wait for ever: behind a dead peer or a silent proxy libpq would."""
+
+    answer_s: float | None = None
+
+    def wait(self, gen: PQGen[RV], *arguments: Any, **keywords: Any) -> RV:
+        bounded = gen if self.answer_s is None else self._bounded(gen, self.answer_s)
+        return super().wait(bounded, *arguments, **keywords)
+
+    def _bounded(self, gen: PQGen[RV], seconds: float) -> PQGen[RV]:
+        """Drive a generator of psycopg as it is; without news of the socket for too long, end it and the connection."""
+        try:
+            state = next(gen)
+            give_up = monotonic() + seconds
+            while True:
+                ready = yield state
+                if ready != Ready.NONE:
+                    give_up = monotonic() + seconds
+                elif monotonic() >= give_up:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"the server has said nothing for {seconds:.0f} s")
+                state = gen.send(ready)
+        except StopIteration as end:
+            value: RV = end.value
+            return value
+
+
+def connect(
+    url: str, *, application: str = "fulgor", vectors: bool = True, answer_s: float | None = None
+) -> Connection:
     """Open a connection in autocommit mode, with the product's schema on its search path.
 
     Parameters
@@ -34,6 +70,8 @@ def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> C
         Shown in ``pg_stat_activity``.
     vectors : bool
         Register the adapters of pgvector; needs the extension in the database.
+    answer_s : float, optional
+        Longest silence of the server within a statement; by default any.
 
     Raises
     ------
@@ -41,7 +79,7 @@ def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> C
         The server cannot be reached or refuses us, with the cause and the way out.
     """
     with translated(url):
-        connection = psycopg.connect(
+        connection = _Listening.connect(
             url,
             autocommit=True,
             application_name=application,
@@ -49,6 +87,7 @@ def connect(url: str, *, application: str = "fulgor", vectors: bool = True) -> C
             keepalives_idle=30,
             tcp_user_timeout=30_000,
         )
+        connection.answer_s = answer_s
         # UTC, for in any other zone psycopg cannot give back the times at the ends of the calendar.
         connection.execute(
             "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false),"

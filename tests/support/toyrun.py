@@ -61,7 +61,8 @@ def consuming(
             finish(consumer)
     finally:
         consumer.kill()
-        print(consumer.communicate()[1][-4000:])
+        if consumer.stderr is not None and not consumer.stderr.closed:
+            print(consumer.communicate()[1][-4000:])
 
 
 def count(database: str, table: str = "fulgor.latent") -> int:
@@ -71,6 +72,11 @@ def count(database: str, table: str = "fulgor.latent") -> int:
 def query(database: str, statement: str) -> list[tuple]:
     with psycopg.connect(database, autocommit=True) as connection:
         return connection.execute(statement).fetchall()
+
+
+def execute(database: str, statements: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(statements)
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 40) -> None:
