@@ -59,8 +59,8 @@ class ScoreTable:
     shape: float
 
     @classmethod
-    def fit(cls, scores: Floats) -> Self:
-        """Return the table of a score, NaN left out.
+    def fit(cls, scores: Floats, name: str = "") -> Self:
+        """Return the table of the score of this name, NaN left out.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class ScoreTable:
         known = known[np.isfinite(known)]
         if len(known) < FEWEST:
             raise ModelError(
-                f"the reference has {len(known)} alerts with this score and needs {FEWEST}; "
+                f"the reference has {len(known)} alerts with the score {name!r} and needs {FEWEST}; "
                 "hold out more alerts, or take a larger archive"
             )
         values = np.quantile(known, LEVELS)
@@ -146,7 +146,7 @@ class Reference:
         chosen = tuple(names if combined is None else combined)
         if not chosen or not set(chosen) <= set(names):
             raise ModelError(f"cannot combine {', '.join(chosen) or 'nothing'}: the scores are {', '.join(names)}")
-        tables = {name: ScoreTable.fit(scores[:, k]) for k, name in enumerate(names)}
+        tables = {name: ScoreTable.fit(scores[:, k], name) for k, name in enumerate(names)}
         return cls(len(scores), source, tables, chosen)
 
     @property
