@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import ModelError
+from fulgor.models.evaluation.metrics import confusion
 
 __all__ = ["Bootstrap", "Interval", "Statistic"]
 
@@ -19,8 +20,8 @@ LEVEL: Final = 0.95
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
-Statistic = Callable[[Labels, Floats, Floats | None], float]
-"""A figure of labels (N,), probabilities (N, classes) and weights (N,), such as those of :mod:`.metrics`."""
+Statistic = Callable[[Labels, Floats, Floats | None], NDArray[np.float64]]
+"""A figure of labels (N,), probabilities (N, classes) and weights (..., N), such as those of :mod:`.metrics`."""
 
 
 class Interval(NamedTuple):
@@ -78,8 +79,7 @@ class Bootstrap:
 
     def interval(self, statistic: Statistic, labels: Labels, probabilities: Floats) -> Interval:
         """Return a figure with its interval; resamples where it is NaN (a class was not drawn) are left out."""
-        values = [statistic(labels, probabilities, weights) for weights in self.weights]
-        return _interval(statistic(labels, probabilities, None), np.array(values))
+        return _interval(statistic(labels, probabilities, None), statistic(labels, probabilities, self.weights))
 
     def difference(self, statistic: Statistic, labels: Labels, ours: Floats, theirs: Floats) -> Interval:
         """Return how much larger a figure is for ``ours`` than for ``theirs``, over the same resamples.
@@ -93,15 +93,12 @@ class Bootstrap:
         ours, theirs : ndarray
             (N, classes): two predictions of the same alerts.
         """
-        pairs = [statistic(labels, ours, w) - statistic(labels, theirs, w) for w in self.weights]
-        value = statistic(labels, ours, None) - statistic(labels, theirs, None)
-        return _interval(value, np.array(pairs))
+        value, drawn = (statistic(labels, ours, w) - statistic(labels, theirs, w) for w in (None, self.weights))
+        return _interval(value, drawn)
 
     def confusion(self, labels: Labels, predicted: Labels, classes: int) -> list[list[Interval]]:
         """Return the confusion matrix with intervals, each row in parts of the true class; NaN for absent classes."""
-        cell = np.eye(classes**2)[labels * classes + predicted]
-        rows = [_rates(weights, cell, classes) for weights in (np.ones((1, len(labels))), self.weights)]
-        value, drawn = rows[0][0], rows[1]
+        value, drawn = (_rates(confusion(labels, predicted, classes, w)) for w in (None, self.weights))
         return [[_interval(value[i, j], drawn[:, i, j]) for j in range(classes)] for i in range(classes)]
 
     def recall(self, labels: Labels, predicted: Labels, classes: int) -> list[Interval]:
@@ -110,15 +107,14 @@ class Bootstrap:
         return [matrix[k][k] for k in range(classes)]
 
 
-def _rates(weights: Floats, cell: Floats, classes: int) -> NDArray[np.float64]:
-    """Return row-normalised confusion matrices (R, classes, classes) of weights (R, N)."""
-    counts = (weights @ cell).reshape(-1, classes, classes)
-    total = counts.sum(axis=2, keepdims=True)
+def _rates(counts: Floats) -> NDArray[np.float64]:
+    """Return confusion matrices (..., classes, classes) with rows that sum to 1, or are NaN."""
+    total = counts.sum(axis=-1, keepdims=True)
     rates: NDArray[np.float64] = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
     return rates
 
 
-def _interval(value: float, values: Floats) -> Interval:
+def _interval(value: Floats, values: Floats) -> Interval:
     known = values[np.isfinite(values)]
     if not len(known):
         return Interval(float(value), float("nan"), float("nan"))

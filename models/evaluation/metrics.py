@@ -1,7 +1,7 @@
 """How good a classifier is: figures from labels and probabilities. Pure numpy.
 
-Every figure takes optional weights, one an alert, which is how :mod:`fulgor.models.evaluation.bootstrap`
-draws objects with replacement.
+Every figure takes optional weights (..., N), one an alert, and then comes with the shape of the leading axes:
+thousands of resamples of :mod:`fulgor.models.evaluation.bootstrap` are one product of matrices.
 """
 
 from __future__ import annotations
@@ -31,33 +31,34 @@ BINS = 10
 """Bins of confidence, equally wide."""
 
 Floats = NDArray[np.floating[Any]]
+Values = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def confusion(labels: Labels, predicted: Labels, classes: int, weights: Floats | None = None) -> NDArray[np.float64]:
-    """Return the (weighted) counts (classes, classes), rows the truth, columns the prediction."""
-    cells = np.bincount(labels * classes + predicted, weights=weights, minlength=classes**2)
-    return cells.astype(np.float64).reshape(classes, classes)
+def confusion(labels: Labels, predicted: Labels, classes: int, weights: Floats | None = None) -> Values:
+    """Return the (weighted) counts (..., classes, classes), rows the truth, columns the prediction."""
+    cell = np.zeros((len(labels), classes**2))
+    cell[np.arange(len(labels)), labels * classes + predicted] = 1.0
+    counts = _weights(weights, len(labels)) @ cell
+    return counts.reshape(*counts.shape[:-1], classes, classes)
 
 
-def accuracy(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+def accuracy(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
     """Return the part of the alerts whose likeliest class is the true one."""
-    return float(np.average(probabilities.argmax(axis=1) == labels, weights=weights))
+    weight = _weights(weights, len(labels))
+    return _values(weight @ (probabilities.argmax(axis=1) == labels) / weight.sum(axis=-1))
 
 
-def balanced_accuracy(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+def balanced_accuracy(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
     """Return the mean recall over the classes that occur."""
-    counts = confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1], weights)
-    truth = counts.sum(axis=1)
-    return float((np.diag(counts)[truth > 0] / truth[truth > 0]).mean())
+    hits, truth, _ = _margins(labels, probabilities, weights)
+    return _mean(hits, truth, truth > 0)
 
 
-def macro_f1(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+def macro_f1(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
     """Return the mean F1 over the classes that occur."""
-    counts = confusion(labels, probabilities.argmax(axis=1), probabilities.shape[1], weights)
-    truth, claimed = counts.sum(axis=1), counts.sum(axis=0)
-    occurs = truth > 0
-    return float((2 * np.diag(counts)[occurs] / (truth[occurs] + claimed[occurs])).mean())
+    hits, truth, claimed = _margins(labels, probabilities, weights)
+    return _mean(2 * hits, truth + claimed, truth > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Reliability:
     confidence, correct : ndarray
         (bins,): mean probability of the likeliest class, and the part that is right.
     count : ndarray
-        (bins,): (weighted) number of alerts.
+        (bins,): number of alerts.
     """
 
     confidence: NDArray[np.float64]
@@ -82,36 +83,33 @@ class Reliability:
         return float((np.abs(self.correct - self.confidence) * self.count).sum() / self.count.sum())
 
 
-def reliability(labels: Labels, probabilities: Floats, weights: Floats | None = None, bins: int = BINS) -> Reliability:
+def reliability(labels: Labels, probabilities: Floats, bins: int = BINS) -> Reliability:
     """Return confidence against correctness of the likeliest class (Guo et al. 2017, arXiv:1706.04599)."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    weight = np.ones(len(labels)) if weights is None else weights
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, weights=weight, minlength=bins).astype(np.float64)
-    sums = [np.bincount(place, weights=weight * values, minlength=bins) for values in (confidence, right)]
+    confidence, right, member = _binned(labels, probabilities, bins)
+    count = member.sum(axis=0)
     full = count > 0
+    sums = [values @ member for values in (confidence, right)]
     return Reliability(sums[0][full] / count[full], sums[1][full] / count[full], count[full])
 
 
-def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
     """Return the expected calibration error (ECE) of the likeliest class, 10 equal bins."""
-    return reliability(labels, probabilities, weights).error
+    confidence, right, member = _binned(labels, probabilities, BINS)
+    weight = _weights(weights, len(labels))
+    gaps = weight @ (member * (right - confidence)[:, None])
+    return _values(np.abs(gaps).sum(axis=-1) / weight.sum(axis=-1))
 
 
-def roc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
-    """Return false and true positive rates, from (0, 0) to (1, 1), by falling score; ties are one step."""
-    weight = np.ones(len(score)) if weights is None else np.asarray(weights, dtype=np.float64)
+def roc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = None) -> tuple[Values, Values]:
+    """Return false and true positive rates (..., points), from 0 to 1, by falling score; ties are one step."""
     order = np.argsort(-score, kind="stable")
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
-    rates = []
-    for members in (~positive, positive):
-        total = np.cumsum((weight * members)[order])
-        rates.append(np.concatenate([[0.0], total[last]]) / total[-1])
-    return rates[0], rates[1]
+    weight = _weights(weights, len(score))[..., order]
+    false, true = (_rate(weight * members[order], last) for members in (~positive, positive))
+    return false, true
 
 
-def auroc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = None) -> float:
+def auroc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = None) -> Values:
     """Return the chance that a positive alert scores above a negative one, ties half.
 
     Parameters
@@ -121,19 +119,16 @@ def auroc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = N
     score : ndarray
         (N,).
     weights : ndarray, optional
-        (N,).
+        (..., N).
     """
-    kept = np.ones(len(score), dtype=bool) if weights is None else weights > 0
-    if positive[kept].all() or not positive[kept].any():
-        return float("nan")
     false, true = roc(positive, score, weights)
-    return float((np.diff(false) * (true[1:] + true[:-1])).sum() / 2)
+    return _values((np.diff(false) * (true[..., 1:] + true[..., :-1])).sum(axis=-1) / 2)
 
 
-def mean_auroc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
-    """Return the mean over the classes of the AUROC of one class against the rest."""
+def mean_auroc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
+    """Return the mean over the classes of the AUROC of one class against the rest; NaN where one is absent."""
     each = [auroc(labels == k, probabilities[:, k], weights) for k in np.unique(labels).tolist()]
-    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+    return _values(np.mean(each, axis=0))
 
 
 def summary(labels: Labels, probabilities: Floats, classes: Sequence[str]) -> dict[str, Any]:
@@ -160,13 +155,49 @@ def summary(labels: Labels, probabilities: Floats, classes: Sequence[str]) -> di
         return {"alerts": 0}
     counts = confusion(labels, probabilities.argmax(axis=1), len(classes))
     truth = counts.sum(axis=1)
-    recall = {name: counts[k, k] / truth[k] for k, name in enumerate(classes) if truth[k]}
+    recall = {name: float(counts[k, k] / truth[k]) for k, name in enumerate(classes) if truth[k]}
     return {
         "alerts": len(labels),
-        "accuracy": accuracy(labels, probabilities),
-        "balanced_accuracy": balanced_accuracy(labels, probabilities),
-        "macro_f1": macro_f1(labels, probabilities),
-        "calibration_error": calibration_error(labels, probabilities),
+        "accuracy": float(accuracy(labels, probabilities)),
+        "balanced_accuracy": float(balanced_accuracy(labels, probabilities)),
+        "macro_f1": float(macro_f1(labels, probabilities)),
+        "calibration_error": float(calibration_error(labels, probabilities)),
         "recall": recall,
         "confusion": counts.astype(int).tolist(),
     }
+
+
+def _values(found: Any) -> Values:
+    return np.asarray(found, dtype=np.float64)
+
+
+def _weights(weights: Floats | None, count: int) -> Values:
+    return np.ones(count) if weights is None else _values(weights)
+
+
+def _margins(labels: Labels, probabilities: Floats, weights: Floats | None) -> tuple[Values, Values, Values]:
+    """Return hits, true and claimed counts of each class, (..., classes)."""
+    counts = confusion(labels, _values(probabilities).argmax(axis=1), probabilities.shape[1], weights)
+    return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
+
+
+def _mean(parts: Values, wholes: Values, where: NDArray[np.bool_]) -> Values:
+    """Return the mean of ``parts / wholes`` along the last axis, over the places that count."""
+    rates = np.divide(parts, wholes, out=np.zeros_like(wholes), where=where)
+    return _values(rates.sum(axis=-1) / where.sum(axis=-1))
+
+
+def _binned(labels: Labels, probabilities: Floats, bins: int) -> tuple[Values, Values, Values]:
+    """Return confidence (N,), whether it is right (N,), and the membership in bins (N, bins)."""
+    confidence = _values(probabilities.max(axis=1))
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    return confidence, _values(probabilities.argmax(axis=1) == labels), np.eye(bins)[place]
+
+
+def _rate(ordered: Values, last: NDArray[np.int64]) -> Values:
+    """Return the cumulated parts of ordered weights (..., N), from 0, at the end of each tie; NaN of nothing."""
+    total = np.cumsum(ordered, axis=-1)
+    whole = total[..., -1:]
+    start = np.zeros_like(whole)
+    steps = np.concatenate([start, total[..., last]], axis=-1)
+    return _values(np.divide(steps, whole, out=np.full_like(steps, np.nan), where=whole > 0))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.errors import ModelError
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index, Split, group_splits, outer_folds, splits
 from fulgor.models.evaluation.result import Evaluation
@@ -17,11 +16,13 @@ from fulgor.models.evaluation.validation import Method, Predictor, cross_validat
 
 __all__ = [
     "COUNTS",
+    "GROUPED",
     "NIGHT",
     "ORIGIN",
-    "FixedModel",
-    "Served",
     "Suite",
+    "at_most",
+    "by_detections",
+    "is_method",
 ]
 
 COUNTS: Final = (1, 2, 3, 4, 5)
@@ -30,53 +31,11 @@ COUNTS: Final = (1, 2, 3, 4, 5)
 NIGHT: Final = "nights unseen"
 ORIGIN: Final = "origins unseen"
 
-BATCH: Final = 256
+GROUPED: Final = ("metadata only", "metadata without counts and positions")
+"""Rulers that are also measured on nights and origins they have not seen."""
 
 Watch = Callable[[str], None]
 """Told the name of each measurement before it begins."""
-
-
-class Served(Protocol):
-    """What a loaded model offers, see :class:`fulgor.models.serving.LoadedModel`."""
-
-    classes: tuple[str, ...]
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """Everything known about the model."""
-        ...
-
-    def predict(self, arrays: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Return ``probabilities`` and more of a batch."""
-        ...
-
-
-class FixedModel:
-    """A model that was trained elsewhere, as a predictor.
-
-    Parameters
-    ----------
-    served : Served
-        The loaded model.
-    """
-
-    def __init__(self, served: Served) -> None:
-        self._served = served
-
-    def predict_proba(self, alerts: AlertSet, index: Index) -> NDArray[np.float64]:
-        """Return the class probabilities (n, classes) of some alerts.
-
-        Raises
-        ------
-        ModelError
-            The model has other classes than the alerts.
-        """
-        if self._served.classes != alerts.dataset.classes:
-            ours, theirs = ", ".join(self._served.classes), ", ".join(alerts.dataset.classes)
-            raise ModelError(f"the model tells {ours} apart, the labels {theirs}; give labels of the model's classes")
-        parts = [index[at : at + BATCH] for at in range(0, len(index), BATCH)]
-        found = [self._served.predict(alerts.dataset.take(part))["probabilities"] for part in parts]
-        return np.concatenate(found).astype(np.float64)
 
 
 class Suite:
@@ -106,7 +65,7 @@ class Suite:
     @cached_property
     def shorter(self) -> dict[str, AlertSet]:
         """The alerts with the histories of the rich ones truncated, by what the tables call it."""
-        return {_at_most(count): self.alerts.truncated(count, self.rich) for count in COUNTS}
+        return {at_most(count): self.alerts.truncated(count, self.rich) for count in COUNTS if len(self.rich)}
 
     def measure(self, method: Method, *, groups: bool) -> Iterator[Evaluation]:
         """Yield the evaluations of a method: in the outer folds, with truncated histories, and by groups.
@@ -119,7 +78,7 @@ class Suite:
             Whether to leave out nights and origins as well: as many fits as there are of both.
         """
         self._tell(method.name)
-        yield from cross_validate(method, self.alerts, splits(self.folds), self.shorter).values()
+        yield from cross_validate(method, self.alerts, splits(self.folds), self.shorter, self.rich).values()
         for what, of in ((NIGHT, self.alerts.nights), (ORIGIN, self.alerts.origins)):
             if groups and len(set(of[self.alerts.labelled].tolist())) > 1:
                 self._tell(f"{method.name}, {what}")
@@ -130,26 +89,14 @@ class Suite:
         self._tell(name)
         yield predict(name, predictor, self.alerts, index)
         for what, shorter in self.shorter.items():
-            yield predict(f"{name}, {what}", predictor, shorter, index)
+            yield predict(f"{name}, {what}", predictor, shorter, np.intersect1d(index, self.rich))
 
-    def by_detections(self, found: Mapping[str, Evaluation], name: str) -> dict[int, Evaluation]:
-        """Return a method's evaluations by number of detections, on the same rich alerts throughout.
+    def rulers(self, *, groups: bool) -> Iterator[Evaluation]:
+        """Yield the evaluations of every ruler; ``groups`` concerns those in :data:`GROUPED`."""
+        from fulgor.models.evaluation.rulers import RULERS  # scikit-learn takes seconds to import
 
-        Parameters
-        ----------
-        found : mapping of str to Evaluation
-            By name, as :meth:`measure` and :meth:`measure_fixed` give them.
-        name : str
-            The method.
-        """
-        rich = set(self.alerts.ids[self.rich].tolist())
-        kept: dict[int, Evaluation] = {}
-        for count in COUNTS:
-            evaluation = found.get(f"{name}, {_at_most(count)}")
-            ids = [one for one in evaluation.ids.tolist() if one in rich] if evaluation else []
-            if evaluation and ids:
-                kept[count] = evaluation.part(np.array(ids))
-        return kept
+        for ruler in RULERS:
+            yield from self.measure(ruler, groups=groups and ruler.name in GROUPED)
 
     def _leave_out(self, method: Method, groups: NDArray[np.str_], what: str) -> Evaluation:
         """Return the evaluation in which each group of alerts is told by a fit that saw none of it."""
@@ -163,6 +110,25 @@ class Suite:
         return len(np.unique(labels[labels >= 0])) > 1
 
 
+def is_method(name: str) -> bool:
+    """Return whether an evaluation is of a method as it is, not of shorter histories or of unseen groups."""
+    return not name.endswith(tuple(f", {what}" for what in (NIGHT, ORIGIN, *map(at_most, COUNTS))))
+
+
+def by_detections(found: Mapping[str, Evaluation], name: str) -> dict[int, Evaluation]:
+    """Return a method's evaluations by number of detections, on the same alerts throughout.
+
+    Parameters
+    ----------
+    found : mapping of str to Evaluation
+        By name, as :class:`Suite` gives them.
+    name : str
+        The method.
+    """
+    names = {count: f"{name}, {at_most(count)}" for count in COUNTS}
+    return {count: found[one] for count, one in names.items() if one in found}
+
+
 class _Named:
     """A method under another name."""
 
@@ -174,5 +140,6 @@ class _Named:
         return self._method.fit(alerts, train)
 
 
-def _at_most(count: int) -> str:
+def at_most(count: int) -> str:
+    """Return what the tables call histories of so many detections."""
     return f"at most {count} detection{'s' if count > 1 else ''}"

@@ -45,6 +45,7 @@ def cross_validate(
     alerts: AlertSet,
     splits: Iterable[Split],
     variants: Mapping[str, AlertSet] | None = None,
+    changed: Index | None = None,
 ) -> dict[str, Evaluation]:
     """Predict every labelled alert by a method that was fitted without its object.
 
@@ -59,6 +60,8 @@ def cross_validate(
     variants : mapping of str to AlertSet, optional
         The same alerts changed (histories truncated, features blanked), each predicted by the method
         that was fitted to the unchanged ones.
+    changed : ndarray, optional
+        Indices of the alerts that the variants' results hold; by default all that are tested.
 
     Returns
     -------
@@ -71,6 +74,8 @@ def cross_validate(
         An alert is tested twice, or probabilities are not finite.
     """
     sets = {"": alerts, **(variants or {})}
+    every = np.arange(len(alerts))
+    held = {key: every if changed is None or not key else changed for key in sets}
     found = {key: np.full((len(alerts), len(alerts.dataset.classes)), np.nan) for key in sets}
     folds = np.full(len(alerts), -1, dtype=np.int64)
     begun = time.monotonic()
@@ -80,28 +85,35 @@ def cross_validate(
             raise ModelError(f"split {split.fold} tests an alert that another one tests too; check the folds")
         fitted = method.fit(alerts, split.train)
         folds[test] = split.fold
-        for key, changed in sets.items():
-            found[key][test] = fitted.predict_proba(changed, test)
+        for key, told in sets.items():
+            asked = np.intersect1d(test, held[key])
+            found[key][asked] = fitted.predict_proba(told, asked)
     about = {"seconds": round(time.monotonic() - begun, 1)}
     return {
-        key: _evaluation(f"{method.name}{f', {key}' if key else ''}", alerts, folds, found[key], about) for key in sets
+        key: _evaluation(f"{method.name}{f', {key}' if key else ''}", alerts, folds, found[key], about, held[key])
+        for key in sets
     }
 
 
 def predict(name: str, predictor: Predictor, alerts: AlertSet, index: Index) -> Evaluation:
     """Return the evaluation of a method that was fitted elsewhere, on the labelled ones of some alerts."""
-    folds = np.full(len(alerts), -1, dtype=np.int64)
     index = np.intersect1d(index, alerts.labelled)
+    folds = np.full(len(alerts), -1, dtype=np.int64)
     folds[index] = 0
     probabilities = np.full((len(alerts), len(alerts.dataset.classes)), np.nan)
     probabilities[index] = predictor.predict_proba(alerts, index)
-    return _evaluation(name, alerts, folds, probabilities, {})
+    return _evaluation(name, alerts, folds, probabilities, {}, index)
 
 
 def _evaluation(
-    name: str, alerts: AlertSet, folds: Index, probabilities: NDArray[np.float64], about: dict[str, Any]
+    name: str,
+    alerts: AlertSet,
+    folds: Index,
+    probabilities: NDArray[np.float64],
+    about: dict[str, Any],
+    held: Index,
 ) -> Evaluation:
-    tested = np.flatnonzero(folds >= 0)
+    tested = np.intersect1d(np.flatnonzero(folds >= 0), held)
     return Evaluation(
         name=name,
         classes=alerts.dataset.classes,

@@ -54,6 +54,15 @@ def test_weights_are_repetitions() -> None:
         )
 
 
+def test_many_weights_at_once() -> None:
+    random = np.random.default_rng(6)
+    labels, probabilities = random.integers(0, 3, 40), random.dirichlet([1, 1, 1], 40).round(1)
+    weights = random.integers(0, 3, (7, 40)).astype(float)
+    for figure in (accuracy, balanced_accuracy, macro_f1, calibration_error, mean_auroc):
+        each = [figure(labels, probabilities, one) for one in weights]
+        assert figure(labels, probabilities, weights) == pytest.approx(np.array(each))
+
+
 def test_auroc_is_scikit_learns() -> None:
     reference = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(4)

@@ -1,0 +1,66 @@
+"""A model that was trained elsewhere, measured like any other method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fulgor.errors import ModelError
+from fulgor.models.evaluation.alerts import AlertSet
+from fulgor.models.evaluation.folds import Index
+
+__all__ = ["FixedModel", "Served"]
+
+BATCH: Final = 256
+
+
+class Served(Protocol):
+    """What a loaded model offers, see :class:`fulgor.models.serving.LoadedModel`."""
+
+    classes: tuple[str, ...]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Everything known about the model."""
+        ...
+
+    def predict(self, arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        """Return ``probabilities`` and more of a batch."""
+        ...
+
+
+class FixedModel:
+    """A model that was trained elsewhere, as a predictor.
+
+    Parameters
+    ----------
+    served : Served
+        The loaded model.
+    """
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def unseen(self, alerts: AlertSet) -> Index:
+        """Return the labelled alerts, int64 indices, of objects that the card does not say it was trained on."""
+        seen = {str(one["object"]) for one in self._served.card.get("data", {}).get("used", [])}
+        known = np.array([name in seen for name in alerts.objects.tolist()], dtype=bool)
+        return np.setdiff1d(alerts.labelled, np.flatnonzero(known))
+
+    def predict_proba(self, alerts: AlertSet, index: Index) -> NDArray[np.float64]:
+        """Return the class probabilities (n, classes) of some alerts.
+
+        Raises
+        ------
+        ModelError
+            The model has other classes than the alerts.
+        """
+        if self._served.classes != alerts.dataset.classes:
+            ours, theirs = ", ".join(self._served.classes), ", ".join(alerts.dataset.classes)
+            raise ModelError(f"the model tells {ours} apart, the labels {theirs}; give labels of the model's classes")
+        parts = [index[at : at + BATCH] for at in range(0, len(index), BATCH)]
+        found = [self._served.predict(alerts.dataset.take(part))["probabilities"] for part in parts]
+        return np.concatenate(found).astype(np.float64)
