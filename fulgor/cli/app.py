@@ -8,6 +8,7 @@ from fulgor.cli import db, dead, jobs, latents, models, offsets, replay, simulat
 from fulgor.cli.consume import consume
 from fulgor.cli.demo import demo
 from fulgor.cli.doctor import doctor
+from fulgor.cli.evaluate import evaluate
 from fulgor.cli.ledger import ledger
 from fulgor.cli.streams import streams
 from fulgor.cli.train import train
@@ -32,6 +33,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command()(consume)
 app.command()(demo)
 app.command()(doctor)
+app.command()(evaluate)
 app.command()(ledger)
 app.command()(streams)
 app.command()(train)
