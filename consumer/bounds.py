@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.kafkamessages import theirs
@@ -19,6 +19,14 @@ from fulgor.errors import BrokerError, SettingsError
 __all__ = ["Bounds", "Broker", "asking", "parse_start"]
 
 _ANSWER_S = 10.0
+_READER = {
+    "group.id": "fulgor-bounds",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "fetch.wait.max.ms": 10,
+    "queued.max.messages.kbytes": 1024,
+}
 
 
 class Bounds:
@@ -62,19 +70,19 @@ class Bounds:
         """
         moment = parse_start(start)
         if moment is None:
-            low, high = self.held(partition)
-            return low if start == "earliest" else high
+            return self.held(partition)[0] if start == "earliest" else self.end(partition)
         if moment.timestamp() > time.time():  # brokers disagree on times to come: it means the end
-            return self.held(partition)[1]
-        asked = TopicPartition(partition.topic, partition.number, int(moment.timestamp() * 1000))
+            return self.end(partition)
+        asked_ms = int(moment.timestamp() * 1000)
+        asked = TopicPartition(partition.topic, partition.number, asked_ms)
         try:
-            found = self._reader.offsets_for_times([asked], timeout=_ANSWER_S)[0]
+            found = int(self._reader.offsets_for_times([asked], timeout=_ANSWER_S)[0].offset)
         except KafkaException as error:
             raise BrokerError(f"{partition}: cannot find the offset of {start}: {error.args[0]}") from error
-        return int(found.offset) if found.offset >= 0 else self.held(partition)[1]
+        return self._first_since(partition, found, asked_ms) if found >= 0 else self.end(partition)
 
     def end(self, partition: Partition) -> int:
-        """Return a partition's end as a fetch tells it: some brokers say where the last batch begins.
+        """Return a partition's end as a fetch tells it.
 
         Raises
         ------
@@ -82,13 +90,40 @@ class Bounds:
             The broker does not answer.
         """
         said = self.held(partition)[1]
-        place = theirs(partition, said)
-        self._reader.assign([place])
-        if self._reader.poll(_ANSWER_S) is None:
-            raise BrokerError(f"{partition}: the broker did not answer a fetch within {_ANSWER_S:.0f} s")
-        found = self._reader.get_watermark_offsets(place, cached=True)
-        self._reader.unassign()
+        with self._reading(partition, said) as next_message:
+            next_message()
+            found = self._reader.get_watermark_offsets(theirs(partition), cached=True)
         return said if found is None else max(said, int(found[1]))
+
+    def _first_since(self, partition: Partition, offset: int, asked_ms: int) -> int:
+        """Return the first offset from `offset` on whose message is not older than a time; the end if there is none."""
+        with self._reading(partition, offset) as next_message:
+            while True:
+                message = next_message()
+                if message.error() is not None or message.timestamp()[1] >= asked_ms:
+                    return int(message.offset() or 0)
+
+    @contextmanager
+    def _reading(self, partition: Partition, offset: int) -> Iterator[Callable[[], Message]]:
+        """Read on from where the broker's word leads, which is a beginning only.
+
+        The embedded one answers every time with its first offset, and the end with the beginning of the last batch.
+        """
+
+        def next_message() -> Message:
+            message = self._reader.poll(_ANSWER_S)
+            if message is None:
+                raise BrokerError(f"{partition}: the broker did not answer a fetch within {_ANSWER_S:.0f} s")
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise BrokerError(f"{partition}: cannot read from offset {offset}: {error.str()}")
+            return message
+
+        self._reader.assign([theirs(partition, offset)])
+        try:
+            yield next_message
+        finally:
+            self._reader.unassign()
 
     def close(self) -> None:
         """Close the handle, if one was needed."""
@@ -99,8 +134,7 @@ class Bounds:
     @property
     def _reader(self) -> Consumer:
         if self._opened is None:
-            own = {"group.id": "fulgor-bounds", "enable.auto.commit": False, "enable.partition.eof": True}
-            self._opened = Consumer({**self._config, **own})
+            self._opened = Consumer({**self._config, **_READER})
         return self._opened
 
 
@@ -136,7 +170,7 @@ class Broker:
 
     def find(self, partition: Partition, start: str) -> int:
         """Return the offset that ``earliest``, ``latest`` or an ISO time stands for."""
-        return self._bounds.end(partition) if start == "latest" else self._bounds.find(partition, start)
+        return self._bounds.find(partition, start)
 
 
 @contextmanager

@@ -6,15 +6,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event
 from types import FrameType
 
 from fulgor import __version__
-from fulgor.consumer.assignments import Assignments
 from fulgor.consumer.bounds import parse_start
+from fulgor.consumer.claims import GroupStart
 from fulgor.consumer.committer import Committer
 from fulgor.consumer.endpoint import serving
 from fulgor.consumer.engine import Engine, Limits
@@ -41,6 +41,7 @@ from fulgor.storage.registry import register_model
 __all__ = ["Consumption", "announcer", "consume", "kafka_source", "register"]
 
 log = logging.getLogger(__name__)
+_EMBEDDED_SESSION_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,17 @@ def kafka_source(settings: Settings, topic: str, group: str) -> KafkaSource:
     cluster.require_topic(topic)
     protocol = cluster.group_protocol(settings.group_protocol)
     log.info("broker %s, topic %s, group %s, protocol %s", settings.bootstrap, topic, group, protocol)
+    session_timeout_ms = _session_timeout_ms(settings, cluster)
     if protocol == "consumer":
-        cluster.set_session_timeout(group, settings.session_timeout_ms)
-    return KafkaSource(cluster, topic, group, protocol=protocol, session_timeout_ms=settings.session_timeout_ms)
+        cluster.set_session_timeout(group, session_timeout_ms)
+    return KafkaSource(cluster, topic, group, protocol=protocol, session_timeout_ms=session_timeout_ms)
+
+
+def _session_timeout_ms(settings: Settings, cluster: Cluster) -> int:
+    """Return what was asked for; the embedded broker makes a group's first member wait half of it [measured]."""
+    if cluster.is_embedded and "session_timeout_ms" not in settings.model_fields_set:
+        return min(settings.session_timeout_ms, _EMBEDDED_SESSION_MS)
+    return settings.session_timeout_ms
 
 
 def consume(
@@ -118,7 +127,7 @@ def consume(
     parse_start(settings.start)
     lineup = register(what)
     source = open_source()
-    start, first = _first_start(what, source, settings.start)
+    begin = _first_start(what, source, settings.start)
     metrics, stopping = Metrics(), Event()
     _introduce(what, metrics)
     health = Health(metrics)
@@ -130,10 +139,10 @@ def consume(
     owner = f"{socket.gethostname()}:{os.getpid()}"
     committer = Committer(
         what.database, stream.table,
-        owner=owner, patience_s=settings.database_patience_s, metrics=metrics, stopping=stopping,
+        owner=owner, patience_s=settings.database_patience_s, drain_s=settings.drain_s,
+        metrics=metrics, stopping=stopping,
         announce=announcer(settings, stream.name),
     )  # fmt: skip
-    assignments = Assignments(source, committer, what.group, start=start, first=first)
     limits = Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s)
     with (
         serving(settings.metrics_port, metrics.registry, health),
@@ -148,7 +157,7 @@ def consume(
             line.tick()
 
         engine = Engine(
-            source, pipeline, committer, assignments,
+            source, pipeline, committer, begin,
             limits=limits, metrics=metrics, stopping=stopping, on_tick=tick,
         )  # fmt: skip
         health.watch(lambda: engine.dead_threads() + (publisher.dead_threads() if publisher else []))
@@ -199,9 +208,12 @@ def _publisher(what: Consumption, source: Source, settings: Settings, metrics: M
     return Publisher(what.database, cluster, settings.alerts_to, metrics)
 
 
-def _first_start(what: Consumption, source: Source, start: str) -> tuple[str, Mapping[str, int]]:
+def _first_start(what: Consumption, source: Source, start: str) -> GroupStart:
     with translated(what.database), connect(what.database, answer_s=ANSWER_S) as connection:
-        return first_start(connection, what.group, source.cluster, what.stream.name, start, source.partitions())
+        found, partitions = first_start(
+            connection, what.group, source.cluster, what.stream.name, start, source.partitions()
+        )
+    return GroupStart(what.group, found, partitions)
 
 
 def _introduce(what: Consumption, metrics: Metrics) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from time import monotonic
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fulgor.consumer.bounds import Bounds
 from fulgor.consumer.kafkaadmin import Cluster
@@ -20,6 +21,7 @@ __all__ = ["KafkaSource"]
 log = logging.getLogger(__name__)
 
 _CONSUME = 128
+_RETRY_S = 1.0
 _GONE = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 _REFUSED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED)
 
@@ -53,6 +55,7 @@ class KafkaSource:
         self._consumer = Consumer(config | {"error_cb": self._on_error})
         self._bounds = Bounds(cluster.config)
         self._reader = Reader(str(config.get("isolation.level", "read_committed")), cluster.cleanup_policy)
+        self._expired: dict[Partition, float] = {}
         self._closing = False
 
     @property
@@ -72,21 +75,26 @@ class KafkaSource:
         """Join the group."""
         self._consumer.subscribe(
             [self._topic],
-            on_assign=lambda _, partitions: listener.assigned(ours(partitions)),
+            on_assign=lambda _, partitions: self._given(listener, partitions),
             on_revoke=lambda _, partitions: listener.revoked(ours(partitions)),
             on_lost=lambda _, partitions: listener.lost(ours(partitions)),
         )
+
+    def _given(self, listener: Listener, partitions: Sequence[TopicPartition]) -> None:
+        # Said to assign nothing yet: else the client would assign all of it, from Kafka's own offsets.
+        self._consumer.incremental_assign([])
+        listener.assigned(ours(partitions))
 
     def poll(self, timeout_s: float) -> Sequence[Polled]:
         """Return what has arrived.
 
         The first message ends the wait: ``consume(n)`` alone would sit out its whole time-out.
         """
+        found = self._begun_anew()
         first = self._consumer.poll(timeout_s)
-        if first is None:
-            return []
-        rest = self._consumer.consume(_CONSUME, 0)
-        return [polled for message in (first, *rest) if (polled := self._polled(message)) is not None]
+        if first is not None:
+            found += map(self._polled, (first, *self._consumer.consume(_CONSUME, 0)))
+        return [polled for polled in found if polled is not None]
 
     def _polled(self, message: Message) -> Polled | None:
         error = message.error()
@@ -95,7 +103,8 @@ class KafkaSource:
         if error.code() == KafkaError._PARTITION_EOF:
             return self._reader.end(message)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            return self._expired(place(message)[0])
+            self._expired[place(message)[0]] = monotonic()
+            return None
         if error.fatal() or error.code() in _REFUSED:
             raise BrokerError(f"the broker refuses us: {error}")
         if error.code() in _GONE:
@@ -104,9 +113,19 @@ class KafkaSource:
             log.warning("kafka: %s", error)
         return None
 
-    def _expired(self, partition: Partition) -> Polled:
+    def _begun_anew(self) -> list[Polled | None]:
+        """Go on at the beginning of partitions whose offset is gone; where the broker is silent, the next time."""
+        now = monotonic()
+        return [self._begin_anew(partition) for partition, due in list(self._expired.items()) if due <= now]
+
+    def _begin_anew(self, partition: Partition) -> Polled | None:
         """Go on at the partition's beginning, and say so by a mark: the ledger keeps the gap."""
-        low, high = self._bounds.held(partition)
+        try:
+            low, high = self._bounds.held(partition)
+        except BrokerError as error:
+            log.warning("%s: the stored offset is gone; the broker does not say what it holds: %s", partition, error)
+            self._expired[partition] = monotonic() + _RETRY_S
+            return None
         log.error(
             "%s: the stored offset is gone from the broker (it holds %d to %d); going on at %d",
             partition,
@@ -135,15 +154,12 @@ class KafkaSource:
         if self._closing:
             return  # the closing handle lets them go by itself, and answers no more questions
         self._reader.forget(partitions)
+        for partition in partitions:
+            self._expired.pop(partition, None)
         # What a stop has let go already may be revoked or lost once more, by an event that was on its way; librdkafka
         # refuses to unassign anything twice.
         held = set(ours(self._consumer.assignment()))
         self._consumer.incremental_unassign([theirs(partition) for partition in partitions if partition in held])
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Go on from another offset."""
-        self._reader.begin({partition: offset})
-        self._consumer.seek(theirs(partition, offset))
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Deliver nothing of these for now."""

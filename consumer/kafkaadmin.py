@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S = 5.0
 _PATIENCE_S = 1.0
 _CONFIG_TIMEOUT_S = 4.0
+_EMBEDDED = "tansu_cluster"
 _PERL_CLASSES = re.compile(r"\\[dDwWsS]")
 
 
@@ -67,6 +68,11 @@ class Cluster:
         self.id = str(metadata.cluster_id or "")
         self._broker = next(iter(metadata.brokers), None)
 
+    @property
+    def is_embedded(self) -> bool:
+        """True for the broker that comes with the product."""
+        return self.id == _EMBEDDED
+
     def matching(self, topic: str) -> dict[str, int]:
         """Return the existing topics that a name or pattern means, with their numbers of partitions."""
         found = {name: len(meta.partitions) for name, meta in self._metadata().topics.items() if meta.error is None}
@@ -93,12 +99,23 @@ class Cluster:
         raise TopicError(f"topic {topic!r} does not exist on {self.bootstrap}; it has: {shown}")
 
     def topic_id(self, topic: str) -> str:
-        """Return the broker's id of a topic, '' where it gives none."""
+        """Return the broker's id of a topic, '' where it gives none.
+
+        Raises
+        ------
+        TopicError
+            There is no such topic.
+        BrokerError
+            The broker does not answer, or does not let us ask.
+        """
         try:
             future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic]
             return str(future.result(_TIMEOUT_S).topic_id or "")
         except KafkaException as error:
-            if error.args[0].code() in (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE):
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicError(f"topic {topic!r} does not exist on {self.bootstrap}") from error
+            if code in (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE):
                 return ""
             raise BrokerError(f"topic {topic!r}: cannot be described: {self.explain(error.args[0])}") from error
         except TimeoutError:

@@ -41,6 +41,10 @@ class Assignment:
     """Offsets ahead that an operator wants passed over, in order."""
     alone_until: int = 0
     """Messages before this offset are worked on one by one: something there has ended the process before."""
+    claimed_at: datetime | None = None
+    """The database's time of the claim."""
+    at_end: bool = False
+    """Everything was read, up to the end that the source has told."""
 
     def passes_over(self, offset: int) -> bool:
         """Tell whether an operator wants this offset passed over."""

@@ -30,7 +30,7 @@ class Listener(Protocol):
     """Who is told, on the polling thread, what may be consumed."""
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Claim partitions that are ours now, and call `Source.assign`."""
+        """Take note of partitions that are ours now; `Source.assign` may be called for them later."""
         ...
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -71,15 +71,11 @@ class Source(Protocol):
         ...
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Begin to deliver these partitions from these offsets."""
+        """Begin to deliver these partitions from these offsets, whether they were paused before or not."""
         ...
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         """Stop delivering these partitions."""
-        ...
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Go on from another offset."""
         ...
 
     def pause(self, partitions: Collection[Partition]) -> None:

@@ -1,7 +1,8 @@
 """The two threads behind the polling one: a worker that decodes and infers, a writer that commits.
 
-They are joined by short queues. A command (claim, release) travels through the writer's queue, so
-that it finds everything before it done; a drain travels through both.
+They are joined by short queues. A question (a release, a trial) travels through the writer's queue,
+so that it finds everything before it done; a drain travels through both. An order (a claim, a look at
+the offsets) waits for nothing but the transaction that is being written.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from queue import Empty, Full, Queue
+from contextlib import suppress
+from functools import partial
+from queue import Empty, Full, Queue, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 from typing import Any, TypeVar
@@ -45,7 +48,11 @@ class Forget:
         self.assignment = assignment
 
 
-Command = tuple[Callable[[], Any], "Future[Any]"]
+Command = Callable[[], None]
+
+
+def _nothing() -> None:
+    """Wake the writer: it looks at its orders before each piece of work."""
 
 
 class Background:
@@ -67,6 +74,7 @@ class Background:
         self._finished = finished
         self._inbox: Queue[Delivery | Drain | Forget | None] = Queue()  # bounded in bytes by the intake
         self._outbox: Queue[Cut | Drain | Command] = Queue(_CUTS_AHEAD)
+        self._orders: SimpleQueue[Command] = SimpleQueue()
         self._stopping = Event()
         self.failure: BaseException | None = None
         self._threads = [
@@ -99,19 +107,22 @@ class Background:
         """
         future: Future[T] = Future()
         give_up = monotonic() + timeout_s
-        if self._put((command, future), lambda: self.failure is not None or monotonic() >= give_up):
+        if self._put(partial(_answer, command, future), lambda: self.failure is not None or monotonic() >= give_up):
             while self.failure is None and monotonic() < give_up and not wait([future], _LOOK_S).done:
                 pass
         self.raise_failure()
         return future.result(0)
 
-    def offer(self, command: Callable[[], T]) -> Future[T] | None:
-        """Have a command run on the writer thread, unless that is busy; its answer is not waited for."""
+    def order(self, command: Command) -> None:
+        """Have a command run on the writer thread before all that is queued later; its failure ends the run."""
+        self._orders.put(command)
+        with suppress(Full):  # if it is, the writer has work before it and looks then
+            self._outbox.put_nowait(_nothing)
+
+    def offer(self, command: Callable[[], T]) -> Future[T]:
+        """Order a command and return its answer to come."""
         future: Future[T] = Future()
-        try:
-            self._outbox.put_nowait((command, future))
-        except Full:
-            return None
+        self.order(partial(_answer, command, future))
         return future
 
     def raise_failure(self) -> None:
@@ -218,14 +229,23 @@ class Background:
     def _write(self) -> None:
         try:
             while (item := self._next()) is not None:
+                self._obey()
                 if isinstance(item, Cut):
                     self._finished(self._committer.commit(item))
                 elif isinstance(item, Drain):
                     item.done.set()
                 else:
-                    _answer(*item)
+                    item()
         finally:
             self._committer.close()
+
+    def _obey(self) -> None:
+        while True:
+            try:
+                command = self._orders.get_nowait()
+            except Empty:
+                return
+            command()
 
     def _next(self) -> Cut | Drain | Command | None:
         """Return the writer's next piece of work, None when there is none left and the end was asked for."""

@@ -105,17 +105,13 @@ class ArchiveSource:
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Read from an index on."""
-        self.seek(self._partition, offsets[self._partition])
+        self._failure, self._paused = None, False
+        self._messages = self._archive.messages(offsets[self._partition])
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         """Stop reading."""
         if self._partition in partitions:
             self._messages = None
-
-    def seek(self, partition: Partition, offset: int) -> None:  # noqa: ARG002
-        """Go on from another index."""
-        self._failure = None
-        self._messages = self._archive.messages(offset)
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Read nothing for now."""

@@ -16,7 +16,7 @@ from psycopg.waiting import Ready
 
 from fulgor.errors import DatabaseError, DiskFullError
 
-__all__ = ["ANSWER_S", "DATA_ERRORS", "Connection", "connect", "location", "transient", "translated"]
+__all__ = ["ANSWER_S", "DATA_ERRORS", "Connection", "connect", "contended", "location", "transient", "translated"]
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -84,8 +84,12 @@ def connect(
             autocommit=True,
             application_name=application,
             connect_timeout=CONNECT_TIMEOUT_S,
-            keepalives_idle=30,
-            tcp_user_timeout=30_000,
+            # A host that vanished is noticed within 20 s: while we wait for its answer by the probes, while we send by
+            # the time-out for what it does not acknowledge. The system's own pause between probes is 75 s.
+            keepalives_idle=10,
+            keepalives_interval=3,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,
         )
         connection.answer_s = answer_s
         # UTC, for in any other zone psycopg cannot give back the times at the ends of the calendar.
@@ -129,6 +133,12 @@ def transient(error: psycopg.Error) -> bool:
         or state[:2] in {"08", "40", "53", "55", "57", "58"}
         or state in {"25006", "25P03", "25P04"}  # a standby that is not yet promoted; a session ended for its idleness
     )
+
+
+def contended(error: Exception) -> bool:
+    """Tell whether the database is there and others were in the way: a deadlock, conflict, lock or cancellation."""
+    state = error.sqlstate or "" if isinstance(error, psycopg.Error) else ""
+    return state[:2] in {"40", "55"} or state == "57014"
 
 
 @contextmanager

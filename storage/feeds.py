@@ -7,7 +7,8 @@ consumer that lost the partition without knowing it cannot write.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import cast
 
 from psycopg.types.json import Jsonb
@@ -15,7 +16,14 @@ from psycopg.types.json import Jsonb
 from fulgor.storage.database import Connection
 from fulgor.storage.rows import Hole
 
-__all__ = ["Claim", "FeedKey", "claim", "first_start", "note_trial", "open_segment", "release", "stored", "unreleased"]
+__all__ = [
+    "Claim", "FeedKey", "FeedState", "claim", "end_sleepers", "first_start", "note_trial", "open_segment",
+    "read_states", "release", "stored",
+]  # fmt: skip
+
+# The row's lock is held for one transaction of a live owner. A member that is stopped while it sends rows holds it for
+# as long as it sleeps: a server that waits within COPY heeds no time-out, only the end of the session.
+_LOCK_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -55,8 +63,12 @@ class Claim:
         Where to go on; None if nothing was ever stored.
     attempts : int
         Claims in a row, this one included, that began at the same offset without a clean release.
+    trial_offset : int or None
+        The offset that was last worked on alone.
     skips : tuple of Hole
         Offsets ahead that an operator wants passed over, in order.
+    claimed_at : datetime or None
+        The database's time of the claim: it stays when an operator moves the feed, and changes with the next claim.
     """
 
     feed_id: int
@@ -66,6 +78,16 @@ class Claim:
     attempts: int
     trial_offset: int | None = None
     skips: tuple[Hole, ...] = ()
+    claimed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """What a feed's row says of its owner and its offset."""
+
+    epoch: int
+    next_offset: int | None
+    claimed_at: datetime | None
 
 
 _CLAIM = """
@@ -79,7 +101,7 @@ ON CONFLICT (group_name, cluster, topic, topic_id, partition) DO UPDATE SET
     attempts = CASE WHEN feed.released_at IS NULL AND feed.attempt_offset = feed.next_offset
                     THEN feed.attempts + 1 ELSE 1 END,
     attempt_offset = feed.next_offset
-RETURNING feed_id, epoch, segment, next_offset, attempts, trial_offset
+RETURNING feed_id, epoch, segment, next_offset, attempts, trial_offset, claimed_at
 """
 _STORED = """
 SELECT group_name, cluster, topic, topic_id, partition, next_offset FROM fulgor.feed
@@ -94,7 +116,14 @@ WHERE feed_id = %s AND o.next_offset > f.next_offset ORDER BY o.first_offset
 
 
 def claim(connection: Connection, key: FeedKey, *, stream: str, owner: str) -> Claim:
-    """Raise the feed's epoch and return where to go on."""
+    """Raise the feed's epoch and return where to go on.
+
+    Raises
+    ------
+    psycopg.errors.LockNotAvailable
+        Another session keeps the row locked.
+    """
+    connection.execute("SELECT set_config('lock_timeout', %s, true)", [str(_LOCK_MS)])  # until the transaction ends
     row = connection.execute(
         _CLAIM,
         {
@@ -108,10 +137,11 @@ def claim(connection: Connection, key: FeedKey, *, stream: str, owner: str) -> C
         },
     ).fetchone()
     assert row is not None  # noqa: S101 - INSERT .. RETURNING always gives a row
-    feed_id, epoch, segment, next_offset, attempts, trial = row
+    feed_id, epoch, segment, next_offset, attempts, trial, claimed_at = row
     return Claim(
         _int(feed_id), _int(epoch), _int(segment), None if next_offset is None else _int(next_offset), _int(attempts),
         None if trial is None else _int(trial), _skips(connection, _int(feed_id)),
+        cast("datetime", claimed_at),
     )  # fmt: skip
 
 
@@ -171,23 +201,34 @@ def first_start(
     return str(found), {str(topic): _int(count) for topic, count in cast("dict[str, int]", known).items()}
 
 
-def unreleased(connection: Connection, group: str, cluster: str, partitions: Mapping[str, int]) -> int:
-    """Return how many of these topics' partitions nobody of the group has finished and left in good order."""
+def end_sleepers(connection: Connection) -> int:
+    """End the sessions of members that have sent nothing for long in the middle of a statement; return how many."""
     row = connection.execute(
-        "SELECT count(*) FROM fulgor.feed WHERE group_name = %s AND cluster = %s AND topic = ANY(%s)"
-        " AND released_at IS NOT NULL AND next_offset IS NOT NULL",
-        [group, cluster, list(partitions)],
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND usename = current_user AND application_name LIKE 'fulgor %%' AND state = 'active'"
+        " AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - make_interval(secs => %s)",
+        [_LOCK_MS / 1000],
     ).fetchone()
-    return sum(partitions.values()) - (_int(row[0]) if row else 0)
+    return _int(row[0]) if row else 0
+
+
+def read_states(connection: Connection, feeds: Collection[int]) -> dict[int, FeedState]:
+    """Return the states of those of these feeds that there are."""
+    rows = connection.execute(
+        "SELECT feed_id, epoch, next_offset, claimed_at FROM fulgor.feed WHERE feed_id = ANY(%s)", [list(feeds)]
+    ).fetchall()
+    return {
+        _int(feed): FeedState(_int(epoch), None if offset is None else _int(offset), cast("datetime | None", claimed))
+        for feed, epoch, offset, claimed in rows
+    }
 
 
 def stored(connection: Connection, keys: Collection[FeedKey]) -> dict[FeedKey, int]:
     """Return the next offsets of those of these feeds that have one."""
-    columns = list(zip(*((k.group, k.cluster, k.topic, k.topic_id, k.partition) for k in keys), strict=True))
-    rows = connection.execute(_STORED, [list(column) for column in columns] or [[]] * 5).fetchall()
+    columns = [[getattr(key, field.name) for key in keys] for field in fields(FeedKey)]
     return {
         FeedKey(str(group), str(cluster), str(topic), str(topic_id), _int(number)): _int(offset)
-        for group, cluster, topic, topic_id, number, offset in rows
+        for group, cluster, topic, topic_id, number, offset in connection.execute(_STORED, columns).fetchall()
     }
 
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
+from time import monotonic
 
 import pytest
 from toy import ToyPredictor, ToyStream, message, record
 
-from fulgor.consumer import engine as engine_module
-from fulgor.consumer.assignments import Assignments
-from fulgor.consumer.committer import Committed
+from fulgor.consumer import membership
+from fulgor.consumer.claims import GroupStart
+from fulgor.consumer.committer import Committed, Fenced
 from fulgor.consumer.engine import Engine, Limits
 from fulgor.consumer.lineup import Lineup, Scorer
-from fulgor.consumer.messages import Assignment, Partition
+from fulgor.consumer.messages import Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.source import Listener, Polled
-from fulgor.errors import BrokerError, DatabaseError
-from fulgor.storage.feeds import Claim
+from fulgor.errors import BrokerError
+from fulgor.storage.feeds import Claim, FeedKey
 from fulgor.storage.rows import Hole
 
 HERE = Partition("t", 0)
@@ -35,7 +37,7 @@ class Source:
         self.position: int | None = None
         self.paused, self.end_told = False, False
         self.script: dict[int, Callable[[], None]] = {}
-        self.polls, self.seeks = 0, []
+        self.polls, self.begun = 0, []
         self.marks: list[Polled] = []
 
     def topic_id(self, topic: str) -> str:
@@ -69,14 +71,12 @@ class Source:
         return 0
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
+        assert self.position is None, "librdkafka assigns nothing twice"
+        self.begun.append(offsets[HERE])
         self.position, self.paused, self.end_told = offsets[HERE], False, False
 
     def unassign(self, partitions: Collection[Partition]) -> None:
         self.position = None
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        self.seeks.append(offset)
-        self.position, self.end_told = offset, False
 
     def pause(self, partitions: Collection[Partition]) -> None:
         self.paused = self.paused or HERE in partitions
@@ -99,23 +99,25 @@ class Committer:
 
     def __init__(self) -> None:
         self.epoch, self.next_offset, self.released = 0, 0, 0
-        self.stored: list[int] = []
+        self.claimed_at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.stored_offsets: list[int] = []
         self.silent = Event()
         self.before_commit: Callable[[], None] = lambda: None
 
-    def claim(self, keys) -> list[Claim]:
+    def claim(self, wanted) -> dict[FeedKey, Claim]:
         self.epoch += 1
-        return [Claim(1, self.epoch, 0, self.next_offset, 1) for _ in keys]
+        self.claimed_at += timedelta(seconds=1)
+        return {key: Claim(1, self.epoch, 0, self.next_offset, 1, claimed_at=self.claimed_at) for key in wanted()}
 
-    def release(self, assignments) -> None:
+    def release(self, claims) -> None:
         self.silent.wait(20)
         self.released += 1
 
-    def unreleased(self, group, cluster, partitions) -> int:
-        return 0
+    def stored(self, keys) -> dict[FeedKey, int]:
+        return {}
 
-    def moved(self, assignments) -> list[Assignment]:
-        return [assignment for assignment in assignments if assignment.epoch != self.epoch]
+    def moved(self, assignments) -> list[Fenced]:
+        return [Fenced(one, one.claimed_at != self.claimed_at) for one in assignments if one.epoch != self.epoch]
 
     def commit(self, cut) -> Committed:
         self.before_commit()
@@ -125,8 +127,8 @@ class Committer:
             return Committed({}, (), held)
         first, last = messages[0].delivery, messages[-1].delivery
         if (first.assignment.epoch, first.previous) != (self.epoch, self.next_offset):
-            return Committed({}, [first.assignment], held)
-        self.stored += [pending.delivery.offset for pending in messages if not pending.delivery.is_mark]
+            return Committed({}, self.moved([first.assignment]), held)
+        self.stored_offsets += [pending.delivery.offset for pending in messages if not pending.delivery.is_mark]
         self.next_offset = last.next_offset
         return Committed({HERE: last.next_offset}, (), held)
 
@@ -138,9 +140,9 @@ def build(source: Source, committer: Committer, *, inbox_bytes: int = 1 << 20, d
     committer.silent.set()
     lineup, metrics = Lineup(Scorer(1, ToyPredictor())), Metrics()
     line = Pipeline(ToyStream(), lineup, batch_size=4, deadline_s=0.01, metrics=metrics)
-    held = Assignments(source, committer, "g", start="earliest", first={"t": 1})
+    begin = GroupStart("g", "earliest", {"t": 1})
     limits = Limits(inbox_bytes, drain_s, 5)
-    return Engine(source, line, committer, held, limits=limits, metrics=metrics, stopping=Event())
+    return Engine(source, line, committer, begin, limits=limits, metrics=metrics, stopping=Event())
 
 
 def values(count: int) -> list[bytes]:
@@ -149,17 +151,25 @@ def values(count: int) -> list[bytes]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reclaim what was fenced at once."""
-    monkeypatch.setattr(engine_module, "_RECLAIM_S", 0.2)
-    monkeypatch.setattr(engine_module, "_TICK_S", 0.05)
-    monkeypatch.setattr(engine_module, "_LOOK_S", 0.1)
+    """Wait for nobody."""
+    monkeypatch.setattr(membership, "_TAKEN_S", 0.2)
+    monkeypatch.setattr(membership, "_LOOK_S", 0.1)
+
+
+def step(engine: Engine, condition: Callable[[], bool]) -> None:
+    """Go on with claims until something has come about."""
+    deadline = monotonic() + 5
+    while not condition():
+        assert monotonic() < deadline
+        engine._follow()
+        Event().wait(0.005)
 
 
 def fence_once(committer: Committer) -> None:
     """Let somebody else claim the feed just before a commit."""
 
     def claimed() -> None:
-        committer.epoch += 1
+        committer.claim(list)
         committer.before_commit = lambda: None
 
     committer.before_commit = claimed
@@ -170,34 +180,58 @@ def test_a_fenced_partition_is_read_again_before_the_run_ends():
     source, committer = Source(values(60), at_a_time=100), Committer()
     fence_once(committer)
     build(source, committer).run(until_end=True)
-    assert source.seeks == [0]
-    assert committer.stored == list(range(60))
+    assert source.begun == [0, 0]
+    assert committer.stored_offsets == list(range(60))
     assert committer.released == 1
 
 
-@pytest.mark.usefixtures("soon")
+def test_an_operators_move_is_followed_at_once():
+    source, committer = Source(values(60), at_a_time=100), Committer()
+
+    def moved() -> None:
+        committer.epoch, committer.next_offset = committer.epoch + 1, 30
+        committer.before_commit = lambda: None
+
+    committer.before_commit = moved
+    build(source, committer).run(until_end=True)  # who was taken for another member would be waited for 10 s
+    assert source.begun == [0, 30]
+    assert committer.stored_offsets == list(range(30, 60))
+
+
+@pytest.mark.timeout(5)
+def test_a_partition_that_another_member_took_is_left_to_it_for_a_while(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(membership, "_TAKEN_S", 60.0)
+    source, committer = Source(values(20), at_a_time=100), Committer()
+    engine = build(source, committer)
+    fence_once(committer)
+    engine._on_tick = lambda: committer.epoch == 2 and engine._stopping.set()
+    engine.run()
+    assert committer.epoch == 2  # ours and the other's: no third claim
+    assert committer.released == 0
+
+
 def test_a_rewind_is_noticed_by_a_consumer_that_has_nothing_to_do():
     source, committer = Source(values(20)), Committer()
     engine = build(source, committer)
 
     def rewind() -> None:
-        if len(committer.stored) == 20 and committer.epoch == 1:
+        if len(committer.stored_offsets) == 20 and committer.epoch == 1:
             committer.epoch, committer.next_offset = 2, 15
-        if len(committer.stored) == 25:
+        if len(committer.stored_offsets) == 25:
             engine._stopping.set()
 
     engine._on_tick = rewind
     engine.run()
-    assert committer.stored == [*range(20), *range(15, 20)]
+    assert committer.stored_offsets == [*range(20), *range(15, 20)]
 
 
 def test_offsets_that_an_operator_wants_passed_over_are_not_decoded():
     source, committer = Source(values(20)), Committer()
     claim = committer.claim
     orders = (Hole(3, 5, "operator"), Hole(19, 20, "operator"))
-    committer.claim = lambda keys: [replace(claimed, skips=orders) for claimed in claim(keys)]
+    committer.claim = lambda wanted: {key: replace(one, skips=orders) for key, one in claim(wanted).items()}
     build(source, committer).run(until_end=True)
-    assert committer.stored == [0, 1, 2, *range(5, 19)]
+    assert committer.stored_offsets == [0, 1, 2, *range(5, 19)]
     assert committer.next_offset == 20
 
 
@@ -206,7 +240,7 @@ def test_the_run_does_not_end_before_a_slow_database_has_everything():
     slow = Event()
     committer.before_commit = lambda: slow.wait(0.5) and None
     build(source, committer, drain_s=0.1).run(until_end=True)
-    assert committer.stored == list(range(20))
+    assert committer.stored_offsets == list(range(20))
     assert committer.released == 1
 
 
@@ -215,14 +249,12 @@ def test_a_fenced_partition_claimed_again_stays_paused_under_back_pressure():
     source, committer = Source(values(60)), Committer()
     engine = build(source, committer)
     engine._background.start()
-    engine.assigned([HERE])
-    [assignment] = engine._held.all()
+    engine._membership.assigned([HERE])
+    step(engine, lambda: source.begun == [0])
     engine._intake.take(1 << 20)
     engine._throttle()
-    engine._fence(assignment)
-    Event().wait(0.3)
-    engine._reclaim()
-    assert source.seeks == [0]
+    engine._membership.fenced([Fenced(*engine._held.all(), taken=True)])
+    step(engine, lambda: source.begun == [0, 0])
     assert source.paused
     engine._intake.give(1 << 20)
     engine._throttle()
@@ -240,7 +272,7 @@ def test_a_partition_lost_and_assigned_again_is_stored_once():
     for number in (2, 3, 7):
         source.script[number] = lose
     build(source, committer).run(until_end=True)
-    assert committer.stored == list(range(100))
+    assert committer.stored_offsets == list(range(100))
 
 
 def test_all_bytes_are_given_back_after_losses():
@@ -262,18 +294,37 @@ def test_a_release_that_nobody_answers_does_not_end_the_consumer():
     engine = build(source, committer, drain_s=0.3)
     committer.silent.clear()
     engine._background.start()
-    engine.assigned([HERE])
-    engine.revoked([HERE])
+    engine._membership.assigned([HERE])
+    step(engine, lambda: source.begun == [0])
+    engine._membership.revoked([HERE])
     assert engine._held.all() == []
     committer.silent.set()
     engine._background.stop(5)
 
 
-def test_a_question_that_nobody_answers_is_a_database_error(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(engine_module, "_ANSWER_S", 0.2)
-    engine = build(Source([]), Committer())
-    with pytest.raises(DatabaseError, match="no answer"):
-        engine.assigned([HERE])  # the writer was never started
+def test_the_polling_goes_on_while_a_claim_waits_for_the_database():
+    source, committer = Source(values(10)), Committer()
+    claim, away = committer.claim, Event()
+    committer.claim = lambda wanted: away.wait(20) and claim(wanted)
+    source.script[10] = away.set  # the tenth poll, which a claim within the group's callback would never come to
+    build(source, committer).run(until_end=True)
+    assert committer.stored_offsets == list(range(10))
+
+
+def test_a_partition_taken_back_while_it_is_claimed_is_released():
+    source, committer = Source(values(10)), Committer()
+    claim, away = committer.claim, Event()
+    committer.claim = lambda wanted: away.wait(20) and claim(wanted)
+    engine = build(source, committer)
+    engine._background.start()
+    engine._membership.assigned([HERE])
+    engine._follow()
+    engine._membership.lost([HERE])
+    away.set()
+    step(engine, lambda: engine._claims.idle)
+    engine._background.stop(5)
+    assert (source.begun, committer.epoch) == ([], 1)
+    assert engine._held.all() == []
 
 
 def test_a_late_end_mark_is_no_error():

@@ -65,7 +65,7 @@ def test_its_identity_is_the_archives(folder: Path) -> None:
 def test_goes_on_where_it_was_left(folder: Path) -> None:
     source = ArchiveSource(folder)
     assert [polled.offset for polled in drain(source, 2)] == [2, 3]
-    source.seek(Partition(str(folder), 0), 1)
+    source.assign({Partition(str(folder), 0): 1})
     assert [polled.offset for polled in source.poll(0)] == [1, 2, 3]
 
 
@@ -74,11 +74,16 @@ def test_gives_nothing_while_paused_or_not_assigned(folder: Path) -> None:
     assert source.poll(0) == []
     source.subscribe(Reads(source))
     [partition] = [Partition(topic, 0) for topic in source.partitions()]
+    assert len(source.poll(0)) == 4
+    source.assign({partition: 0})
     source.pause([partition])
     assert source.poll(0) == []
     source.resume([partition])
     assert len(source.poll(0)) == 4
-    source.seek(partition, 0)
+    source.pause([partition])
+    source.assign({partition: 0})  # a pause does not outlive the assignment
+    assert len(source.poll(0)) == 4
+    source.assign({partition: 0})
     source.unassign([partition])
     assert source.poll(0) == []
 
@@ -90,7 +95,7 @@ def test_a_poll_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     source.subscribe(Reads(source))
     assert [len(source.poll(0)) for _ in range(2)] == [64, 7]
     monkeypatch.setattr("fulgor.replay.source.BYTES_A_POLL", 2)
-    source.seek(Partition(str(tmp_path), 0), 0)
+    source.assign({Partition(str(tmp_path), 0): 0})
     assert len(source.poll(0)) == 2
 
 

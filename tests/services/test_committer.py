@@ -8,11 +8,12 @@ import psycopg
 import pytest
 from toy import TABLE
 
-from fulgor.consumer import committer as committer_module
+from fulgor.consumer import patience
 from fulgor.consumer.committer import Committer
 from fulgor.consumer.metrics import Metrics
+from fulgor.storage import feeds
 from fulgor.storage.database import connect, transient
-from fulgor.storage.feeds import FeedKey
+from fulgor.storage.feeds import Claim, FeedKey
 from fulgor.storage.migrate import migrate
 
 pytestmark = pytest.mark.services
@@ -20,26 +21,52 @@ KEY = FeedKey("g", "c", "t", "", 0)
 
 
 def member(database: str, owner: str) -> Committer:
-    return Committer(database, TABLE, owner=owner, patience_s=5, metrics=Metrics(), stopping=Event())
+    return Committer(database, TABLE, owner=owner, patience_s=8, drain_s=1, metrics=Metrics(), stopping=Event())
+
+
+def claimed(by: Committer) -> Claim:
+    return by.claim(lambda: [KEY])[KEY]
 
 
 def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
     database: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(committer_module, "_IDLE_MS", 300)
+    monkeypatch.setattr(patience, "_IDLE_MS", 300)
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])
     sleeper, heir = member(database, "sleeper"), member(database, "heir")
-    [first] = sleeper.claim([KEY])
-    held = sleeper._connected()
+    first = claimed(sleeper)
+    held = sleeper._database.connected()
     held.execute("BEGIN")
     held.execute("SELECT 1 FROM fulgor.feed WHERE feed_id = %s FOR UPDATE", [first.feed_id])
-    [second] = heir.claim([KEY])  # waits for the row until the server ends the sleeper's session
+    second = claimed(heir)  # waits for the row until the server ends the sleeper's session
     assert second.epoch == first.epoch + 1
     with pytest.raises(psycopg.Error) as ended:
         held.execute("COMMIT")
     assert transient(ended.value)
-    [third] = sleeper.claim([KEY])  # awake, on a connection of its own
+    third = claimed(sleeper)  # awake, on a connection of its own
     assert third.epoch == second.epoch + 1
+    sleeper.close()
+    heir.close()
+
+
+def test_a_member_stopped_within_a_copy_is_ended_by_the_next_owner(database: str, monkeypatch: pytest.MonkeyPatch):
+    """Within COPY the server waits for rows without end: no time-out of its own frees the feed's row."""
+    monkeypatch.setattr(feeds, "_LOCK_MS", 200)
+    monkeypatch.setattr(patience, "_RETRY_S", 0.05)
+    with connect(database, vectors=False) as connection:
+        migrate(connection, [TABLE])
+    sleeper, heir = member(database, "sleeper"), member(database, "heir")
+    first = claimed(sleeper)
+    held = sleeper._database.connected()
+    held.execute("CREATE TEMP TABLE stage (n int)")
+    with pytest.raises(psycopg.Error) as ended, held.transaction():  # noqa: PT012 - the session ends somewhere in there
+        held.execute("SELECT 1 FROM fulgor.feed WHERE feed_id = %s FOR UPDATE", [first.feed_id])
+        with held.cursor() as cursor, cursor.copy("COPY stage FROM STDIN") as copy:
+            second = claimed(heir)  # while not a row is sent
+            copy.write_row([1])
+    assert second.epoch == first.epoch + 1
+    assert transient(ended.value)
+    assert claimed(sleeper).epoch == second.epoch + 1  # awake, on a connection of its own
     sleeper.close()
     heir.close()

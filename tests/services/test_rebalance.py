@@ -16,7 +16,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from toy import TABLE, ToyPredictor, ToyStream, message, record
 
-from fulgor.consumer import engine, kafkaadmin
+from fulgor.consumer import kafkaadmin, membership
 from fulgor.consumer.consume import Consumption, consume, kafka_source
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.metrics import Metrics
@@ -87,10 +87,11 @@ class Interfering(ToyPredictor):
 def test_a_fenced_consumer_claims_again_what_is_still_its_own(
     broker, topic: Callable, tables: str, protocol: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(engine, "_RECLAIM_S", 0.3)
+    monkeypatch.setattr(membership, "_TAKEN_S", 0.3)
     name = topic()
     produce(broker, name, 0, 300)
-    run(broker, name, tables, protocol, Interfering(tables, "UPDATE fulgor.feed SET epoch = epoch + 1"))
+    taken = "UPDATE fulgor.feed SET epoch = epoch + 1, claimed_at = now(), owner = 'somebody'"
+    run(broker, name, tables, protocol, Interfering(tables, taken))
     assert stored_once(tables) == list(range(300))
 
 
@@ -134,21 +135,23 @@ def test_a_partition_paused_when_it_went_away_flows_when_it_comes_back(broker, t
 
     class Listener:
         def assigned(self, partitions):
-            source.assign(dict.fromkeys(partitions, 0))
+            pass
 
         def revoked(self, partitions):
             source.unassign(partitions)
 
         lost = revoked
 
-    def first_offset() -> int | None:
-        deadline = time.monotonic() + 15
+    def first_offset(seconds: float = 15) -> int | None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if found := source.poll(0.1):
                 return found[0].offset
         return None
 
     source.subscribe(Listener())
+    assert first_offset(4) is None  # given, and not read: the client itself assigns nothing
+    source.assign({here: 0})
     assert first_offset() == 0
     source.pause([here])
     source.unassign([here])

@@ -13,7 +13,7 @@ from proxy import Proxy
 from toy import TABLE, ToyPredictor, ToyStream
 from toyrun import consuming, count, execute, produce, stored_once, until
 
-from fulgor.consumer import committer
+from fulgor.consumer import patience
 from fulgor.consumer.consume import Consumption, consume, kafka_source
 from fulgor.consumer.settings import Settings
 from fulgor.embedded.broker import EmbeddedBroker
@@ -85,7 +85,7 @@ class Silencing(ToyPredictor):
 def test_a_database_that_goes_silent_is_given_up_and_found_again(
     embedded_broker, make_topic: Callable, tables: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(committer, "ANSWER_S", 0.5)
+    monkeypatch.setattr(patience, "ANSWER_S", 0.5)
     name, where = make_topic(embedded_broker), embedded_broker.bootstrap
     produce(where, name, range(200))
     settings = Settings(bootstrap=where, batch_size=16)

@@ -1,8 +1,11 @@
+import os
+import socket
+
 import psycopg
 import pytest
 
 from fulgor.errors import DatabaseError
-from fulgor.storage.database import connect, location, transient, translated
+from fulgor.storage.database import connect, contended, location, transient, translated
 
 pytestmark = pytest.mark.services
 
@@ -59,3 +62,23 @@ def test_what_may_go_better_later(database, statement, expected):
         with pytest.raises(psycopg.Error) as caught:
             connection.execute(statement)
         assert transient(caught.value) is expected
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+def test_a_host_that_vanished_is_noticed_within_20_s(database):
+    """Nobody can be made to vanish here: what the system was told to do about it is read back."""
+    with connect(database, vectors=False) as connection, socket.socket(fileno=os.dup(connection.fileno())) as same:
+        asked = {name: same.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in (
+            "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT",
+        )}  # fmt: skip
+        assert same.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert asked["TCP_KEEPIDLE"] + asked["TCP_KEEPINTVL"] * asked["TCP_KEEPCNT"] < 20
+    assert asked["TCP_USER_TIMEOUT"] == 20_000
+
+
+def test_a_deadlock_is_no_absence():
+    assert contended(psycopg.errors.DeadlockDetected())
+    assert contended(psycopg.errors.QueryCanceled())
+    assert not contended(psycopg.errors.AdminShutdown())
+    assert not contended(psycopg.OperationalError("no answer"))
+    assert not contended(DatabaseError("no answer"))

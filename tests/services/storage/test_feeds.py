@@ -1,6 +1,7 @@
 import pytest
 
-from fulgor.storage.feeds import FeedKey, claim, open_segment, release
+from fulgor.storage.feeds import FeedKey, claim, open_segment, read_states, release, stored
+from fulgor.storage.offsets import Operator, move
 
 pytestmark = pytest.mark.services
 
@@ -55,3 +56,23 @@ def test_a_clean_leave_ends_the_count_unless_it_is_stale(toy):
     assert claim(toy.connection, key, stream="toy", owner="y").attempts == 3
     release(toy.connection, second.feed_id, second.epoch + 1)
     assert claim(toy.connection, key, stream="toy", owner="z").attempts == 1
+
+
+def test_offsets_are_found_by_their_whole_key(toy):
+    opened = claim(toy.connection, KEY, stream="toy", owner="x")
+    open_segment(toy.connection, opened, 17, reason="latest")
+    anew = FeedKey("g", "c", "another", "made anew", 3)
+    claim(toy.connection, anew, stream="toy", owner="x")  # has no offset yet
+    assert stored(toy.connection, [KEY, anew, FeedKey("g", "c", "never", "", 0)]) == {KEY: 17}
+    assert stored(toy.connection, []) == {}
+
+
+def test_an_operators_move_leaves_the_claim_as_it_was(toy):
+    mine = claim(toy.connection, KEY, stream="toy", owner="x")
+    open_segment(toy.connection, mine, 17, reason="latest")
+    move(toy.connection, [(mine.feed_id, 3)], Operator("somebody"))
+    [moved] = read_states(toy.connection, [mine.feed_id, 10**9]).values()
+    assert (moved.next_offset, moved.claimed_at) == (3, mine.claimed_at)
+    assert moved.epoch > mine.epoch
+    claim(toy.connection, KEY, stream="toy", owner="y")
+    assert read_states(toy.connection, [mine.feed_id])[mine.feed_id].claimed_at != mine.claimed_at
