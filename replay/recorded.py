@@ -17,11 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fulgor.consumer.messages import Partition
 from fulgor.errors import ArchiveError
 from fulgor.replay.archived import ArchivedMessage, ArchiveIdentity
 from fulgor.replay.record.folder import read_marker
-from fulgor.replay.record.layout import MESSAGES, PART, message_files, open_parquet, read_facts
+from fulgor.replay.record.layout import MESSAGES, PART, FileFacts, message_files, open_parquet, read_facts
 
 __all__ = ["RecordedArchive"]
 
@@ -40,6 +39,8 @@ class RecordedArchive:
 
     Attributes
     ----------
+    cluster : str
+        Id of the broker's cluster.
     others : Counter of str
         What is no message, by kind.
     problems : list of str
@@ -55,7 +56,7 @@ class RecordedArchive:
     """
 
     def __init__(self, path: Path) -> None:
-        read_marker(path)
+        self.cluster = read_marker(path).cluster
         self.path = path
         self.others: Counter[str] = Counter()
         self.problems: list[str] = []
@@ -63,18 +64,20 @@ class RecordedArchive:
         self._cut: list[str] = []
         self._files: list[Path] = []
         self._largest = 0
-        self._read_footers()
+        self._places = self._arrange()
         self.size = sum(file.stat().st_size for file in self._files)
-        self._order, self._places = self._arrange()
         self._groups = _Groups(self._files)
 
-    def _read_footers(self) -> None:
+    def _coordinates(self) -> Iterator[NDArray[np.void]]:
+        """Yield the places of each file's messages; a file that cannot be read is a problem."""
         for file in message_files(self.path):
             try:
-                self._largest = max(self._largest, read_facts(file).largest)
+                facts = read_facts(file)
+                yield _coordinates(file, facts, len(self._files))
             except ArchiveError as error:
                 self._cut.append(str(error))
             else:
+                self._largest = max(self._largest, facts.largest)
                 self._files.append(file)
 
     @property
@@ -88,7 +91,7 @@ class RecordedArchive:
     @property
     def count(self) -> int:
         """Number of messages."""
-        return len(self._order)
+        return len(self._places)
 
     @property
     def topics(self) -> frozenset[str]:
@@ -127,25 +130,23 @@ class RecordedArchive:
                 yield _message(row, index)
         self.next_index = self.count
 
-    def find(self, partition: Partition, offset: int) -> ArchivedMessage | None:
+    def find(self, topic: str, topic_id: str, partition: int, offset: int) -> ArchivedMessage | None:
         """Return the message that had these coordinates in the recorded topic; None if it is not here."""
-        for index in np.flatnonzero(self._places["offset"] == offset).tolist():
+        places = self._places
+        hits = (places["source"] == _incarnation(topic, topic_id)) & (places["partition"] == partition)
+        for index in np.flatnonzero(hits & (places["offset"] == offset)).tolist():
             row = self._row(index)
-            if row is not None and (row["topic"], row["partition"]) == partition:
-                return _message(row, index)
+            return None if row is None else _message(row, index)
         return None
 
     def _unfinished(self) -> int:
         return len(list((self.path / "messages").glob(f"*/*{PART}")))
 
-    def _arrange(self) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-        """Return which rows of all files follow each other, and the coordinates of each in that order."""
-        parts = [_coordinates(file, number) for number, file in enumerate(self._files)]
-        places = np.concatenate(parts) if parts else np.empty(0, _PLACE)
-        by_partition = np.lexsort((places["offset"], places["partition"], places["source"]))
-        arrived = _running_maximum(places[by_partition])
-        order = by_partition[np.argsort(arrived, kind="stable")]
-        return order, places[order]
+    def _arrange(self) -> NDArray[np.void]:
+        """Return the places of all messages in the order of reading."""
+        places = np.concatenate([np.empty(0, _PLACE), *self._coordinates()])
+        places = places[np.lexsort((places["offset"], places["partition"], places["source"]))]
+        return places[np.argsort(_running_maximum(places), kind="stable")]
 
     def _row(self, index: int) -> dict[str, Any] | None:
         place = self._places[index]
@@ -162,18 +163,25 @@ _PLACE: Final = np.dtype(
 )
 
 
-def _coordinates(file: Path, number: int) -> NDArray[np.void]:
-    facts = read_facts(file)
-    with open_parquet(file) as opened:
-        table = opened.read(["partition", "offset", "timestamp"], use_threads=False)
+def _coordinates(file: Path, facts: FileFacts, number: int) -> NDArray[np.void]:
+    try:
+        with open_parquet(file) as opened:
+            table = opened.read(["partition", "offset", "timestamp"], use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise ArchiveError(f"{file}: damaged: {error}") from error
     found = np.empty(table.num_rows, _PLACE)
-    incarnation = hashlib.blake2b(f"{facts.topic}\0{facts.topic_id}".encode(), digest_size=8).digest()
-    found["source"] = int.from_bytes(incarnation, "big", signed=True)
+    found["source"] = _incarnation(facts.topic, facts.topic_id)
     found["partition"] = table["partition"].to_numpy()
     found["offset"] = table["offset"].to_numpy()
     found["time"] = table["timestamp"].cast(pa.int64()).fill_null(0).to_numpy()
     found["file"], found["row"] = number, np.arange(table.num_rows)
     return found
+
+
+def _incarnation(topic: str, topic_id: str) -> int:
+    """Return a number that tells topics, and a topic made anew, apart."""
+    digest = hashlib.blake2b(f"{topic}\0{topic_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def _running_maximum(places: NDArray[np.void]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
     from fulgor.replay.record.check import Check
     from fulgor.replay.record.identify import Identify
-    from fulgor.replay.record.recorder import RecordReport
+    from fulgor.replay.record.report import RecordReport
     from fulgor.replay.window import Window
 
 __all__ = ["check", "record"]
@@ -54,7 +54,7 @@ def record(
     share the work.
     """
     from fulgor.consumer.settings import load_settings
-    from fulgor.replay.record.recorder import RecordOptions
+    from fulgor.replay.record.report import RecordOptions
     from fulgor.replay.record.run import record as run
     from fulgor.replay.window import parse_window
 

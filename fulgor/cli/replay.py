@@ -18,6 +18,7 @@ from fulgor.cli.convert import convert
 from fulgor.cli.pairs import kafka_pairs
 from fulgor.cli.record import check, record
 from fulgor.cli.rescore import rescore
+from fulgor.cli.trainingset import prepare
 from fulgor.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Archives of alerts: from a topic, onto a topic, and what is in them.", no_args_is_help=True)
 app.command()(record)
 app.command()(check)
+app.command()(prepare)
 app.command()(rescore)
 app.command()(convert)
 

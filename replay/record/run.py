@@ -14,7 +14,8 @@ from fulgor.consumer.settings import Settings
 from fulgor.errors import ArchiveError
 from fulgor.replay.record.folder import RecordingFolder
 from fulgor.replay.record.identify import Identify
-from fulgor.replay.record.recorder import Recorder, RecordOptions, RecordReport
+from fulgor.replay.record.recorder import Recorder
+from fulgor.replay.record.report import RecordOptions, RecordReport
 
 __all__ = ["record"]
 

@@ -10,7 +10,8 @@ from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Listener, Polled
 from fulgor.replay.record.folder import RecordingFolder
 from fulgor.replay.record.identify import identify_nothing
-from fulgor.replay.record.recorder import Recorder, RecordOptions, RecordReport
+from fulgor.replay.record.recorder import Recorder
+from fulgor.replay.record.report import RecordOptions, RecordReport
 
 TOPIC = "night"
 A_NIGHT_MS = 1_700_000_000_000
