@@ -83,7 +83,7 @@ def find_pulses(filtered: Filtered, noise: float, interval_ns: float, recipe: Re
     ranked = candidates[np.argsort(-envelope[candidates], kind="stable")]
     peaks: list[int] = []
     for peak in ranked.tolist():
-        if all(abs(peak - other) >= recipe.separation for other in peaks):
+        if all(_is_apart(peak, other, envelope, recipe) for other in peaks):
             peaks.append(peak)
     kept = sorted(peaks[: recipe.most_pulses])
     bounds = _valleys(envelope, kept)
@@ -91,6 +91,14 @@ def find_pulses(filtered: Filtered, noise: float, interval_ns: float, recipe: Re
         _describe(filtered, noise, interval_ns, peak, *bounds[index : index + 2]) for index, peak in enumerate(kept)
     ]
     return found, len(peaks) > len(kept)
+
+
+def _is_apart(peak: int, stronger: int, envelope: Floats, recipe: Recipe) -> bool:
+    """Tell whether a peak is another pulse than a stronger one, and not its echo in the filter."""
+    distance = abs(peak - stronger)
+    if distance < recipe.separation:
+        return False
+    return bool(distance > recipe.guard or envelope[peak] >= recipe.ringing * envelope[stronger])
 
 
 def loudest(filtered: Filtered, noise: float, interval_ns: float) -> Pulse:

@@ -31,6 +31,8 @@ class Recipe:
         Least envelope of a pulse in units of the noise.
     separation : int
         Least distance of two pulses' peaks, samples.
+    ringing : float
+        Within the guard of a stronger pulse, what is less than this part of its peak is the filter's echo.
     most_pulses : int
         Pulses that are kept of a chunk.
     window : int
@@ -48,6 +50,7 @@ class Recipe:
     guard: int = 128
     threshold: float = 5.0
     separation: int = 32
+    ringing: float = 0.08
     most_pulses: int = 8
     window: int = 256
 
