@@ -103,10 +103,14 @@ class ModelSource:
         ModelError
             Its files are nowhere, or are not its own.
         """
+        return self._load(self.folder(model))
+
+    def folder(self, model: Model) -> Path:
+        """Return a folder with the files of a registered model; see :meth:`__call__`."""
         card = _card(self._shipped)
         if (card["model_hash"], reference_id(card)) == (model.hash, model.reference):
-            return self._load(self._shipped)
-        return self._load(self._store.find(model.hash, model.reference) or self._fetch(model))
+            return self._shipped
+        return self._store.find(model.hash, model.reference) or self._fetch(model)
 
     def _fetch(self, model: Model) -> Path:
         with translated(self._database), connect(self._database) as connection:

@@ -10,6 +10,7 @@ from fulgor.cli.demo import demo
 from fulgor.cli.doctor import doctor
 from fulgor.cli.evaluate import evaluate
 from fulgor.cli.ledger import ledger
+from fulgor.cli.retrain import retrain
 from fulgor.cli.streams import streams
 from fulgor.cli.train import train
 
@@ -35,6 +36,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(evaluate)
 app.command()(ledger)
+app.command()(retrain)
 app.command()(streams)
 app.command()(train)
 

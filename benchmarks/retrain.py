@@ -1,0 +1,57 @@
+"""Does retraining mend a model that began on half the classes? Simulated alerts; objects that neither model saw.
+
+    python benchmarks/retrain.py --count 1500 --epochs 8
+
+A first model is trained on the AGN and variable stars of a simulated archive alone; ``fulgor retrain`` then
+starts from it with alerts of all five classes, of another seed. Both are measured on the held-out objects of
+the second archive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from fulgor.models.evaluation.alerts import AlertSet
+from fulgor.models.export import save
+from fulgor.models.fitting import TrainingConfig
+from fulgor.models.training import train
+from fulgor.preprocessing.ztf import DEFAULT
+from fulgor.replay.labelled import labelled_alerts
+
+KNOWN = ("AGN", "VS")
+
+
+def fulgor(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "fulgor", *words], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--work", type=Path, default=None)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    work = options.work or Path(tempfile.mkdtemp(prefix="fulgor-retrain-"))
+    first, second, base = work / "first", work / "second", work / "base"
+    for archive, seed in ((first, 11), (second, 12)):
+        fulgor("simulate", "ztf", "--count", str(options.count), "--seed", str(seed), "--out", str(archive))
+    half = AlertSet.gather(alert for alert in labelled_alerts(first) if alert.label in KNOWN).dataset
+    model = train(half, TrainingConfig(epochs=options.epochs), lambda epoch: print(epoch, file=sys.stderr))
+    save(
+        model, base, name="half", preprocessing_hash=DEFAULT.content_hash, data={"archive": "first", "simulated": True}
+    )
+    print(f"the first model knows {' and '.join(KNOWN)}: {len(half)} alerts")
+    words = ("--archive", str(second), "--from-model", str(base), "--out", str(work / "after"), "--simulated")
+    print(fulgor("retrain", "ztf", *words, "--epochs", str(options.epochs)))
+
+
+if __name__ == "__main__":
+    main()
