@@ -69,6 +69,7 @@ class Recorder:
         self._options = options
         self._held: dict[Partition, _Held] = {}
         self._waiting: dict[Partition, PartitionLock] = {}
+        self._told: set[Partition] = set()
         self._files: OrderedDict[tuple[str, str, str], MessageFile] = OrderedDict()
         self._topic_ids: dict[str, str] = {}
         self._began: float | None = None
@@ -99,7 +100,7 @@ class Recorder:
             while not stopping.is_set() and not (self._options.until_end and self._finished()):
                 for polled in self._source.poll(POLL_S):
                     self._take(polled)
-                self._retry_waiting()
+                self._begin_waiting()
                 self._close_old()
                 if on_progress is not None:
                     on_progress(self.report, sum(file.messages for file in self._files.values()))
@@ -111,11 +112,10 @@ class Recorder:
         return self.report
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
-        """Begin with partitions that are ours, once nobody else can write them."""
+        """Take note of partitions that are ours; we begin with each once nobody else can write it."""
         for partition in partitions:
             topic_id = self._topic_ids.setdefault(partition.topic, self._source.topic_id(partition.topic))
             self._waiting[partition] = self._folder.lock(partition, topic_id)
-        self._retry_waiting(first=True)
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish all files, so that whoever is next finds them whole."""
@@ -133,12 +133,14 @@ class Recorder:
             self._close(key)
         self._source.report({partition: held.position for partition, held in self._held.items()})
 
-    def _retry_waiting(self, *, first: bool = False) -> None:
+    def _begin_waiting(self) -> None:
         for partition, lock in list(self._waiting.items()):
             if lock.take():
                 del self._waiting[partition]
+                self._told.discard(partition)
                 self._begin(partition, lock)
-            elif first:
+            elif partition not in self._told:
+                self._told.add(partition)
                 log.warning("%s: another recorder still writes it; waiting until it has finished", partition)
 
     def _begin(self, partition: Partition, lock: PartitionLock) -> None:
