@@ -24,6 +24,7 @@ sys.path.insert(0, str(SUPPORT))
 from faulty_consumer import POINTS  # noqa: E402
 from toy import TABLE, message, record  # noqa: E402
 
+from fulgor.embedded.lifetime import spawn_tied  # noqa: E402
 from fulgor.embedded.postgres import EmbeddedPostgres  # noqa: E402
 from fulgor.errors import BrokerError, DatabaseError, TopicError  # noqa: E402
 from fulgor.storage.database import connect  # noqa: E402
@@ -75,7 +76,7 @@ class Scene:
         log = self.folder / f"consumer-{len(self.logs)}.log"
         where = [self.bootstrap, self.topic, self.url, self.topic, self.protocol]
         with log.open("wb") as errors:
-            consumer = subprocess.Popen([sys.executable, SUPPORT / script, *where, *extra], stderr=errors)
+            consumer = spawn_tied([sys.executable, SUPPORT / script, *where, *extra], output=errors)
         self.logs[consumer.pid] = log
         self.consumers.append(consumer)
         return consumer
