@@ -130,7 +130,7 @@ def _save(
     if fitted:
         training, reference = (infer(model.network, dataset, index) for index in (parts["train"], held_out))
         source = f"held out of {data['archive']}"
-        attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source)
+        return attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source)
     outputs = load(out, "cpu").predict(dataset.take(held_out))
     return attach_sample(out, np.asarray(outputs["latent"]), np.asarray(outputs["scores"]))
 

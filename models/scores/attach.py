@@ -10,6 +10,7 @@ import numpy as np
 
 from fulgor.errors import ModelError
 from fulgor.models.card import CARD, SCORES, read_card, verify, write_card
+from fulgor.models.drift import attach_sample
 from fulgor.models.layout import SCORES as GRAPH_SCORES
 from fulgor.models.reference import Reference
 from fulgor.models.scores.score import Floats, Labels
@@ -28,7 +29,7 @@ def attach_scores(
     combined: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit all scores to a trained model's latents, and write them into its folder.
+    """Fit all scores to a trained model's latents, and write them into its folder, with a sample of the reference.
 
     To be called once the folder holds weights, graph and card; called again, it replaces what it wrote.
 
@@ -77,7 +78,8 @@ def attach_scores(
         "reference": Reference.fit(scores, names, source=source, combined=combined or COMBINED).to_card(),
     }
     suite.save(directory / SCORES)
-    return write_card(directory, fields)
+    write_card(directory, fields)
+    return attach_sample(directory, reference["latent"], scores, seed=seed)
 
 
 def replace_reference(directory: Path, files: Mapping[str, bytes], reference: Reference) -> dict[str, Any]:
