@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,19 +48,18 @@ def evaluate(
 
     alerts = _read(archive, labels)
     suite = Suite(alerts, lambda name: typer.echo(f"measuring: {name}", err=True))
-    measured = {one.name: one for one in _models(suite, model or [SHIPPED / stream])}
-    models = [name for name in measured if is_method(name)]
-    measured |= {one.name: one for one in suite.rulers(groups=groups)}
-    names = [*models, *(name for name in measured if is_method(name) and name not in models)]
-    for one in measured.values():
-        one.save(out)
+    measured: dict[str, Evaluation] = {}
+    for one in chain(_models(suite, model or [SHIPPED / stream]), suite.rulers(groups=groups)):
+        one.save(out)  # at once: a long evaluation that is stopped leaves what it has
+        measured[one.name] = one
+    names = [name for name in measured if is_method(name)]
     text = f"{_what(archive, alerts)}\n\n{report(measured, names)}"
     (out / "tables.md").write_text(text + "\n", encoding="utf-8")
     typer.echo(text)
     if pictures:
         from fulgor.plots.evaluation import save_pictures
 
-        save_pictures(measured, [models[0], "metadata only"], out)
+        save_pictures(measured, [names[0], "metadata only"], out)
 
 
 def _read(archive: Path, labels: Path | None) -> AlertSet:
@@ -75,13 +76,12 @@ def _read(archive: Path, labels: Path | None) -> AlertSet:
     return alerts
 
 
-def _models(suite: Suite, folders: list[Path]) -> list[Evaluation]:
-    """Return the evaluations of models, called by the names on their cards."""
+def _models(suite: Suite, folders: list[Path]) -> Iterator[Evaluation]:
+    """Yield the evaluations of models, called by the names on their cards."""
     from fulgor.models.evaluation.served import FixedModel
     from fulgor.models.serving import load
     from fulgor.preprocessing.ztf import DEFAULT
 
-    found: list[Evaluation] = []
     for folder in folders:
         served = load(folder, "cpu")
         if served.preprocessing_hash != DEFAULT.content_hash:
@@ -94,8 +94,7 @@ def _models(suite: Suite, folders: list[Path]) -> list[Evaluation]:
         if not len(index):
             raise ModelError(f"{folder} was trained on every labelled object of this archive; give other alerts")
         name = f"{served.card['name']} {served.model_hash[:8]}"
-        found += suite.measure_fixed(name, predictor, index)
-    return found
+        yield from suite.measure_fixed(name, predictor, index)
 
 
 def _what(archive: Path, alerts: AlertSet) -> str:

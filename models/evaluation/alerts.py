@@ -102,10 +102,23 @@ class AlertSet:
         """Candid of each alert, Unicode (N,)."""
         return np.array([str(alert.candid) for alert in self.alerts])
 
-    @property
-    def nights(self) -> NDArray[np.str_]:
-        """UTC day of each alert, as a Julian day number, Unicode (N,): midnight UTC is daytime at Palomar."""
-        return np.array([str(int(np.floor(alert.jd - 0.5))) for alert in self.alerts])
+    def nights(self, least: int = 8) -> NDArray[np.str_]:
+        """Return the night of each alert, Unicode (N,): the first and the last Julian day number, by UTC days.
+
+        Midnight UTC is daytime at Palomar. Nights that follow each other are put together until they
+        hold ``least`` labelled alerts, since a night of two alerts is hardly a test.
+        """
+        day = np.floor([alert.jd - 0.5 for alert in self.alerts]).astype(np.int64)
+        known = self.labels != UNLABELLED
+        block: dict[int, list[int]] = {}
+        count, open_block = 0, list[int]()
+        for one in np.unique(day).tolist():
+            open_block.append(one)
+            block[one] = open_block
+            count += int((known & (day == one)).sum())
+            if count >= least:
+                count, open_block = 0, []
+        return np.array([f"{block[one][0]}-{block[one][-1]}" for one in day.tolist()])
 
     @property
     def detections(self) -> Index:

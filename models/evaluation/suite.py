@@ -79,7 +79,7 @@ class Suite:
         """
         self._tell(method.name)
         yield from cross_validate(method, self.alerts, splits(self.folds), self.shorter, self.rich).values()
-        for what, of in ((NIGHT, self.alerts.nights), (ORIGIN, self.alerts.origins)):
+        for what, of in ((NIGHT, self.alerts.nights()), (ORIGIN, self.alerts.origins)):
             if groups and len(set(of[self.alerts.labelled].tolist())) > 1:
                 self._tell(f"{method.name}, {what}")
                 yield self._leave_out(method, of, what)

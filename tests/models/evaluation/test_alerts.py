@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from fulgor.models.evaluation.alerts import AlertSet, detections, truncate
@@ -74,3 +76,15 @@ def test_blanked_features_tell_nothing(alerts: AlertSet) -> None:
     changed = blank.dataset.arrays["features"] != alerts.dataset.arrays["features"]
     assert {FEATURE_NAMES[k] for k in np.flatnonzero(changed.any(axis=0))} == {"ra", "ndethist"}
     assert np.ptp(blank.feature(["ra", "ndethist"], np.arange(len(alerts))), axis=0).tolist() == [0, 0]
+
+
+def test_nights_are_whole_and_hold_enough(alerts: AlertSet) -> None:
+    nights = alerts.nights(least=8)
+    day = np.floor([alert.jd - 0.5 for alert in alerts.alerts]).astype(int)
+    blocks = sorted(set(nights.tolist()))
+    assert len(blocks) > 3
+    assert all(len(set(nights[day == one])) == 1 for one in set(day.tolist()))
+    sizes = [int((nights == block).sum()) for block in blocks]
+    assert min(sizes[:-1]) >= 8
+    assert all(day[nights == block].max() < day[nights == later].min() for block, later in pairwise(blocks))
+    assert len(set(alerts.nights(least=1))) == len(set(day.tolist()))
