@@ -220,6 +220,7 @@ def _introduce(what: Consumption, metrics: Metrics) -> None:
     """Put version and model on the metrics page; the tables were just checked, so the database is up."""
     device = getattr(what.predictor, "device", "cpu")
     metrics.process_info.labels(__version__, what.stream.name, what.predictor.model_hash, device).set(1)
+    metrics.show_models(what.predictor.model_hash, [shadow.model_hash for shadow in what.shadows])
     metrics.database_up.set(1)
 
 

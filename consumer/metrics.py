@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -91,7 +92,7 @@ class Metrics:
         )
         self.process_info = Gauge(
             "fulgor_process_info",
-            "Always 1; its labels say which program and model this is",
+            "Always 1; its labels say which program this is, and the model that it began with",
             ["version", "stream", "model", "device"],
             registry=self.registry,
         )
@@ -123,6 +124,13 @@ class Metrics:
         self._first_work: float | None = None
         self._last_work = 0.0
         self.recent_latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+
+    def show_models(self, live: str, shadows: Iterable[str]) -> None:
+        """Show the models, by their hashes, that this process scores with from now on."""
+        self.models.clear()
+        self.models.labels(live, "live").set(1)
+        for shadow in shadows:
+            self.models.labels(shadow, "shadow").set(1)
 
     def note_work(self) -> None:
         """Note that a message was read or a batch committed now: what lies between is the time of the work."""

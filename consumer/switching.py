@@ -71,7 +71,6 @@ class Switching:
 
     def start(self) -> None:
         """Begin to watch."""
-        self._show()
         self._thread.start()
 
     def stop(self) -> None:
@@ -162,10 +161,8 @@ class Switching:
                     self._metrics.drift.labels(live.predictor.model_hash, name).set(value)
 
     def _show(self) -> None:
-        self._metrics.models.clear()
-        self._metrics.models.labels(self._lineup.live.predictor.model_hash, "live").set(1)
-        for shadow in self._lineup.shadows:
-            self._metrics.models.labels(shadow.predictor.model_hash, "shadow").set(1)
+        shadows = [shadow.predictor.model_hash for shadow in self._lineup.shadows]
+        self._metrics.show_models(self._lineup.live.predictor.model_hash, shadows)
 
 
 @contextmanager

@@ -18,6 +18,8 @@ __all__ = ["Model", "find_live", "find_model", "get_model", "list_models", "live
 
 _TEXTS = ("name", "stream", "hash", "preprocessing_hash")
 _LISTS = ("classes", "scores")
+# As the tables have it: the database would refuse every row of a model with another size.
+_LATENT = 64
 _SELECT = (
     "SELECT model_id, stream, name, hash, preprocessing_hash, classes, scores, reference, status, registered_at, card"
     " FROM fulgor.model"
@@ -175,6 +177,11 @@ def _fields(card: Mapping[str, Any]) -> dict[str, Any]:
         wrong.append("reference")
     if wrong:
         raise ModelError(f"model card '{card.get('name')}': {', '.join(wrong)} missing or of the wrong type")
+    if card.get("latent", _LATENT) != _LATENT:
+        raise ModelError(
+            f"model '{card['name']}' gives latents of {card['latent']} numbers, the tables hold {_LATENT}:"
+            " train one of that size"
+        )
     return fields | {name: list(fields[name]) for name in _LISTS} | {"card": Jsonb(dict(card))}
 
 

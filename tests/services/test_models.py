@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from fulgor.models.serving import SHIPPED
 from fulgor.models.store import ModelStore
 from fulgor.replay.simulate.ztf import encode, simulate
 from fulgor.storage.database import connect
+from fulgor.storage.ledger import check
 from fulgor.storage.migrate import migrate
 from fulgor.storage.registry import live_model, register_model
 from fulgor.streams.registry import instrument, stream_table
@@ -95,6 +98,25 @@ def test_what_is_refused_says_why(tables: str, tmp_path: Path):
     assert "its folder with 'fulgor models add FOLDER'" in refused("promote", "e")
     (other / "model.onnx").write_bytes(b"cut")
     assert "is this the folder of a model?" in refused("add", str(tmp_path))
+
+
+def test_two_models_named_at_the_start_score_side_by_side(tables: str, tmp_path: Path):
+    night = tmp_path / "night"
+    night.mkdir()
+    for index, alert in enumerate(simulate(12, 5)):
+        (night / f"{index}.avro").write_bytes(encode([alert.record]))
+    words = ["--archive", str(night), "--model", str(SHIPPED / "ztf")]
+    command = [sys.executable, "-m", "fulgor", "consume", "ztf", "--json", *words]
+    twice = subprocess.run([*command, *words[2:]], capture_output=True, text=True, check=False)
+    assert (twice.returncode, "named twice" in twice.stderr) == (7, True)
+    done = subprocess.run([*command, "--model", str(copy(tmp_path / "second"))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stored"] == 12
+    with connect(tables) as connection:
+        rows = "SELECT shadow, count(*), count(DISTINCT model_id) FROM fulgor.latent GROUP BY shadow ORDER BY shadow"
+        assert connection.execute(rows).fetchall() == [(False, 12, 1), (True, 12, 1)]
+        [account] = check(connection).accounts
+        assert (account.stored, account.shadow, check(connection).closed) == (12, 12, True)
 
 
 def _preparation() -> str:

@@ -61,6 +61,11 @@ def test_a_card_that_lacks_something(toy, changed, named):
         register_model(toy.connection, toy.card | changed)
 
 
+def test_latents_that_the_tables_do_not_hold(toy):
+    with pytest.raises(ModelError, match="gives latents of 32 numbers, the tables hold 64"):
+        register_model(toy.connection, another(toy, latent=32))
+
+
 def test_a_stream_without_tables(toy):
     with pytest.raises(SchemaVersionError, match="no tables for 'nowhere'"):
         register_model(toy.connection, toy.card | {"stream": "nowhere"})
