@@ -16,6 +16,7 @@ import psycopg
 from fulgor.storage.database import Connection, connect, transient, translated
 from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
+from fulgor.streams.leelajoin import join_chunks
 
 __all__ = ["JOBS", "Job", "run_jobs"]
 
@@ -48,6 +49,7 @@ def _measure_nights(connection: Connection) -> str:
 
 
 JOBS: tuple[Job, ...] = (
+    Job("leela-join", "pulses at the seams of contiguous LEELA chunks, revised with both sides known", join_chunks),
     Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),
     Job("drift", "each night's latents against the sample that was kept with their model", _measure_nights),
 )
