@@ -12,9 +12,8 @@ folds can be pooled. Each run is kept in the work folder: a second call goes on 
 from __future__ import annotations
 
 import argparse
-import copy
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from geotransform import SIZE, GeoTransform
+from safetensors.torch import load_file, save_file
 from scipy.stats import spearmanr
 
 from fulgor.models.dataset import Dataset, Example
@@ -153,36 +153,56 @@ def real_parts(dataset: Dataset, folds: np.ndarray, fold: int, left_out: int) ->
     return Parts(inliers[~stops], inliers[stops], reference, np.flatnonzero(folds == fold))
 
 
-def files(work: Path, name: str) -> list[Path]:
-    """The simulated run of a class that is left out, and those of the folds of the real alerts."""
-    return [work / f"{name}_simulated.npz", *(work / f"{name}_{fold}.npz" for fold in range(OUTER))]
+class Bench:
+    """All runs: per class that is left out a simulated one, and one per fold of the real alerts."""
 
+    def __init__(self, work: Path, simulated: Dataset, real: Dataset) -> None:
+        self.work, self.simulated, self.real = work, simulated, real
+        self.folds = outer_folds(real.objects, np.asarray(real.labels))
 
-def without(name: str, work: Path, simulated: Dataset, real: Dataset) -> None:
-    """Do all runs of a class that is left out."""
-    wanted, number = files(work, name), CLASSES.index(name)
-    folds = outer_folds(real.objects, np.asarray(real.labels))
-    parts = simulated_parts(simulated, number)
-    network = new_network(simulated, parts.train, PRETRAIN)
-    train(network, simulated, parts, PRETRAIN)
-    geo = GeoTransform(0)
-    geo.train(central(simulated, parts.train), GEO_STEPS["simulated"])
-    network_state, geo_state = copy.deepcopy(network.state_dict()), copy.deepcopy(geo.network.state_dict())
-    np.savez(wanted[0], **measured(network, geo, simulated, parts)._asdict())
-    print("simulated without", name, flush=True)
-    for fold in range(OUTER):
-        network.load_state_dict(network_state)
-        geo.network.load_state_dict(geo_state)
-        parts = real_parts(real, folds, fold, number)
-        train(network, real, parts, FINETUNE)
-        geo.train(central(real, parts.train), GEO_STEPS["real"])
-        np.savez(wanted[1 + fold], **measured(network, geo, real, parts)._asdict())
+    def path(self, name: str, part: object) -> Path:
+        return self.work / f"{name}_{part}.npz"
+
+    def complete(self) -> list[int]:
+        """Folds of the real alerts that every class has been left out of."""
+        return [fold for fold in range(OUTER) if all(self.path(name, fold).exists() for name in CLASSES)]
+
+    def pretrain(self, name: str) -> tuple[ZtfNetwork, GeoTransform]:
+        """Return what simulated alerts alone taught both detectors; train and measure it where that is not done."""
+        number, weights = CLASSES.index(name), self.work / f"{name}.safetensors"
+        parts = simulated_parts(self.simulated, number)
+        network, geo = new_network(self.simulated, parts.train, PRETRAIN), GeoTransform(0)
+        if not weights.exists():
+            train(network, self.simulated, parts, PRETRAIN)
+            geo.train(central(self.simulated, parts.train), GEO_STEPS["simulated"])
+            both = {f"ours.{key}": value for key, value in network.state_dict().items()}
+            both |= {f"geo.{key}": value for key, value in geo.network.state_dict().items()}
+            save_file({key: value.clone() for key, value in both.items()}, weights)
+            np.savez(self.path(name, "simulated"), **measured(network, geo, self.simulated, parts)._asdict())
+            print("simulated without", name, flush=True)
+        state = load_file(weights)
+        for module, prefix in ((network, "ours."), (geo.network, "geo.")):
+            module.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        return network, geo
+
+    def finetune(self, name: str, fold: int) -> None:
+        if self.path(name, fold).exists():
+            return
+        network, geo = self.pretrain(name)
+        parts = real_parts(self.real, self.folds, fold, CLASSES.index(name))
+        train(network, self.real, parts, FINETUNE)
+        geo.train(central(self.real, parts.train), GEO_STEPS["real"])
+        np.savez(self.path(name, fold), **measured(network, geo, self.real, parts)._asdict())
         print("real without", name, "fold", fold, flush=True)
 
 
 def opened(path: Path) -> Run:
     with np.load(path) as found:
         return Run(*(found[name] for name in Run._fields))
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    return Run(*(np.concatenate(column) for column in zip(*runs, strict=True)))
 
 
 def combined(ranks: np.ndarray, chosen: tuple[int, ...]) -> np.ndarray:
@@ -291,21 +311,21 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     simulated = kept(arguments.work / "simulated", lambda: simulated_alerts(3400, arguments.seed))
     real = kept(arguments.work / "real", lambda: real_alerts(arguments.data))
+    bench = Bench(arguments.work, simulated, real)
     for name in arguments.classes:
-        if not all(path.exists() for path in files(arguments.work, name)):
-            without(name, arguments.work, simulated, real)
-    if not all(path.exists() for name in CLASSES for path in files(arguments.work, name)):
-        print("the other classes are still to be run")
+        bench.pretrain(name)
+    for fold in range(OUTER):
+        for name in arguments.classes:
+            bench.finetune(name, fold)
+    if not bench.complete():
+        print("no fold is done for all classes yet: run the others too")
         return
     print(PUBLISHED)
-    found = {name: opened(files(arguments.work, name)[0]) for name in CLASSES}
+    found = {name: opened(bench.path(name, "simulated")) for name in CLASSES}
     halves = outer_folds(simulated.objects, np.asarray(simulated.labels)) % 2
     Table("Simulated alerts", simulated, found, halves).show()
-    pooled = {}
-    for name in CLASSES:
-        folds = [opened(path) for path in files(arguments.work, name)[1:]]
-        pooled[name] = Run(*(np.concatenate(column) for column in zip(*folds, strict=True)))
-    Table("Real alerts", real, pooled, outer_folds(real.objects, np.asarray(real.labels))).show()
+    pooled = {name: joined([opened(bench.path(name, fold)) for fold in bench.complete()]) for name in CLASSES}
+    Table(f"Real alerts, folds {bench.complete()}", real, pooled, bench.folds).show()
 
 
 if __name__ == "__main__":
