@@ -116,6 +116,8 @@ class Pipeline:
             if full is not None:
                 self._infer(full, FlushReason.FULL)
                 flushed = True
+            elif len(self._buckets) >= 2 * self._buckets.size:  # many shapes, none of which fills a batch
+                self._flush(FlushReason.CUT)
         too_many = len(self._pending) >= 2 * self._buckets.size
         if (flushed and not len(self._buckets)) or too_many or self._offers:
             return self.cut(FlushReason.FULL if flushed else FlushReason.CUT)
@@ -129,11 +131,14 @@ class Pipeline:
 
     def cut(self, reason: FlushReason) -> Cut | None:
         """Finish everything pending and hand it over; None if there is nothing."""
-        for bucket in self._buckets.drain():
-            self._infer(bucket, reason)
+        self._flush(reason)
         messages, self._pending = self._pending, []
         self._take_over()
         return Cut(messages, reason) if messages else None
+
+    def _flush(self, reason: FlushReason) -> None:
+        for bucket in self._buckets.drain():
+            self._infer(bucket, reason)
 
     def forget(self, assignment: Assignment) -> int:
         """Drop the pending work of a lost assignment, and return how many bytes of messages that frees."""

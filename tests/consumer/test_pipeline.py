@@ -55,6 +55,16 @@ def test_a_full_bucket_waits_for_messages_of_another_shape_until_the_cut():
     assert predictor.batches == [(4, 4), (1, 9)]
 
 
+def test_arrays_of_many_shapes_do_not_heap_up():
+    predictor = ToyPredictor()
+    line = pipeline(predictor)
+    widths = range(1, 31)  # no shape comes twice, so that no batch of four ever fills
+    line.accept(delivery(assignment(), message(*(record(width, width=width) for width in widths))))
+    assert len(predictor.batches) == 24  # three times eight: never more than two batches' worth of arrays wait
+    [pending] = line.cut(FlushReason.END).messages
+    assert (len(pending.results), pending.waiting) == (30, 0)
+
+
 def test_a_message_with_many_records_is_prepared_no_further_than_a_batch_ahead():
     class Counting(ToyStream):
         prepared, most = 0, 0
