@@ -144,7 +144,7 @@ class Sender:
         self._failure: str | None = None
         self._sent = self._delivered = self._bytes = self._without_time = 0
         self._began = time.monotonic()
-        self._ended = self._began
+        self._ended = self._clock = self._began
         self._late = array("f")
 
     @property
@@ -190,6 +190,8 @@ class Sender:
         self._sent += 1
         self._producer.poll(0)
         self._check()
+        if self._sent == 1:
+            self._start_clock()
 
     def finish(self) -> None:
         """Wait until all that was queued is acknowledged.
@@ -230,9 +232,16 @@ class Sender:
             raise TopicError(f"--keep-timestamps: {name}: {refusal}")
         return time_ms
 
+    def _start_clock(self) -> None:
+        """Count due times from when the broker has the first message: until then there was a connection to make."""
+        while not self._delivered:
+            self._producer.poll(0.1)
+            self._check()
+        self._clock = time.monotonic()
+
     def _await_due(self, due: float) -> None:
-        """Wait for a time after the start, and note how late it is then."""
-        while (left := self._began + due - time.monotonic()) > 0:
+        """Wait for a time after the clock's start, and note how late it is then."""
+        while (left := self._clock + due - time.monotonic()) > 0:
             # Its own waiting overshoots by up to a millisecond: the last stretch is slept.
             if left > SLEEP_S:
                 self._producer.poll(min(left - SLEEP_S, 0.5))

@@ -10,12 +10,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from faketopic import FakeTopic
+from faketopic import message as topic_message
+from faketopic import record as record_topic
 from toy import TABLE, ToyPredictor, ToyStream, message, record
 
 from fulgor.consumer.consume import Consumption, consume
 from fulgor.consumer.settings import Settings
 from fulgor.errors import ArchiveError
 from fulgor.replay.archive import Archive, open_archive
+from fulgor.replay.lookup import MessageFinder, StoredPlace
 from fulgor.replay.source import ArchiveSource
 from fulgor.storage.database import connect
 from fulgor.storage.migrate import migrate
@@ -87,3 +91,25 @@ def test_a_file_that_can_be_no_message_is_a_skipped_offset(tmp_path: Path, table
     assert rows(tables, "SELECT first_offset, next_offset FROM skipped") == [(1, 2)]
     with pytest.raises(ArchiveError, match=r"001\.avro: 2000 bytes"):
         source.raise_failure()
+
+
+def test_a_recording_is_stored_once_and_the_messages_behind_its_rows_are_found(tmp_path: Path, tables: str) -> None:
+    values = [message(record(f"thing-{number}")) for number in range(30)]
+    topic = FakeTopic([topic_message(number % 3, number // 3, value) for number, value in enumerate(values)])
+    record_topic(topic, tmp_path / "out")
+    counts, source = run(open_archive(tmp_path / "out"), tables)
+    source.raise_failure()
+    assert counts == {"stored": 30, "duplicate": 0, "dead": 0}
+    assert run(open_archive(tmp_path / "out"), tables)[0]["stored"] == 0
+    places = {
+        alert: StoredPlace(*place)
+        for alert, *place in rows(
+            tables,
+            'SELECT l.alert, f.cluster, f.topic, f.topic_id, f.partition, l."offset"'
+            " FROM latent l JOIN feed f USING (feed_id)",
+        )
+    }
+    found = MessageFinder().find(places.values())
+    assert {alert: found[place] for alert, place in places.items()} == {
+        f"thing-{number}": value for number, value in enumerate(values)
+    }

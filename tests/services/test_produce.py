@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, TopicPartition
+from faketopic import A_NIGHT_MS, FakeTopic, record
+from faketopic import message as topic_message
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.embedded.broker import EmbeddedBroker
@@ -25,7 +27,9 @@ from fulgor.errors import ArchiveError, BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 from fulgor.replay.archive import open_archive
 from fulgor.replay.produce import TIME_HEADER, ProduceOptions, ProduceReport, produce
+from fulgor.replay.selection import Selection
 from fulgor.replay.topic import open_topic
+from fulgor.replay.window import Window, parse_window
 
 from .conftest import Broker
 
@@ -171,6 +175,20 @@ def test_impossible_options(
 ) -> None:
     with pytest.raises(SettingsError, match=problem):
         produce(open_archive(night), "any", cluster_of(embedded_broker, **settings), options)
+
+
+def test_what_is_not_selected_is_counted_and_nothing_at_all_is_an_error(
+    embedded_broker: Broker, make_topic: Callable[..., str], tmp_path: Path
+) -> None:
+    record(FakeTopic([topic_message(number % 2, number // 2) for number in range(20)]), tmp_path / "out")
+    archive, cluster = open_archive(tmp_path / "out"), cluster_of(embedded_broker)
+    late = Selection(Window(A_NIGHT_MS + 6 * 60_000, None))
+    report = produce(archive, make_topic(embedded_broker), cluster, ProduceOptions(selection=late, rate=1000))
+    assert (report.delivered, report.passed_over) == (8, 12)
+    assert report.lateness is not None
+    none, name = ProduceOptions(selection=Selection(parse_window("2001-01-01"))), make_topic(embedded_broker)
+    with pytest.raises(ArchiveError, match=r"nothing to send: none of 20 messages meets --window 2001"):
+        produce(archive, name, cluster, none)
 
 
 def test_rate(embedded_broker: Broker, make_topic: Callable[..., str], night: Path) -> None:
