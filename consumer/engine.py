@@ -31,8 +31,6 @@ __all__ = ["Engine", "Limits"]
 
 _POLL_S = 0.1
 _TICK_S = 1.0
-# Under KIP-848 a member that is given nothing is told nothing: after this long it is ready.
-_JOIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +84,6 @@ class Engine:
             drain_s=limits.drain_s, settle=self._settle,
         )  # fmt: skip
         self._ending = Ending(source, self._held, self._claims, self._background, committer, begin)
-        self._subscribed = monotonic()
 
     def state(self) -> EngineState:
         """Return what a readiness check wants to know; called on the polling thread."""
@@ -112,7 +109,6 @@ class Engine:
         """
         self._background.start()
         try:
-            self._subscribed = monotonic()
             self._source.subscribe(self._membership)
             self._loop(until_end)
             self._membership.leave()
@@ -183,7 +179,7 @@ class Engine:
         self._on_tick()
 
     def _joined(self) -> bool:
-        return self._membership.answered or monotonic() - self._subscribed >= _JOIN_S
+        return self._membership.answered or self._source.is_member()
 
     def _everything_done(self) -> bool:
         """Tell whether everything is read and stored; False too if storing takes longer than a drain may."""

@@ -16,7 +16,8 @@ from fulgor.consumer.metrics import Metrics
 
 __all__ = ["Answer", "EngineState", "Health"]
 
-# The polling thread may wait twice 120 s for a database while it claims partitions; at 300 s the group gives it up.
+# The polling thread may wait for a database while it lets partitions go, 240 s at the most by the settings; at 300 s
+# the group gives it up.
 _POLL_LIMIT_S = 270.0
 _READY_POLL_LIMIT_S = 30.0
 _PAUSE_LIMIT_S = 60.0
@@ -41,7 +42,7 @@ class EngineState:
     Parameters
     ----------
     joined : bool
-        The group has given partitions, or had time enough to do so: the member has some or waits for some.
+        The group counts this process as a member, and it reads what it was given, be it nothing.
     paused : bool
         Partitions are paused by back-pressure.
     """

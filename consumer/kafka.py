@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from time import monotonic
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin._group import ConsumerGroupDescription
 
 from fulgor.consumer.bounds import Bounds
-from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.consumer.kafkaadmin import Cluster, member_ids
 from fulgor.consumer.kafkamessages import Reader, ours, place, theirs
 from fulgor.consumer.kafkasettings import member_config
 from fulgor.consumer.messages import Partition
@@ -51,11 +53,14 @@ class KafkaSource:
     def __init__(self, cluster: Cluster, topic: str, group: str, *, protocol: str, session_timeout_ms: int) -> None:
         self._cluster = cluster
         self._topic = topic
+        self._group = group
         config = member_config(cluster.config, group, protocol, session_timeout_ms)
         self._consumer = Consumer(config | {"error_cb": self._on_error})
         self._bounds = Bounds(cluster.config)
         self._reader = Reader(str(config.get("isolation.level", "read_committed")), cluster.cleanup_policy)
         self._expired: dict[Partition, float] = {}
+        self._members: Future[ConsumerGroupDescription] | None = None
+        self._is_member = False
         self._closing = False
 
     @property
@@ -84,6 +89,17 @@ class KafkaSource:
         # Said to assign nothing yet: else the client would assign all of it, from Kafka's own offsets.
         self._consumer.incremental_assign([])
         listener.assigned(ours(partitions))
+
+    def is_member(self) -> bool:
+        """Tell whether the group counts us: asked until it does, for under KIP-848 it tells us only of partitions."""
+        if self._is_member:
+            return True
+        if self._members is None:
+            self._members = self._cluster.members(self._group)
+        elif self._members.done():
+            members, self._members = self._members, None
+            self._is_member = self._consumer.memberid() in member_ids(members)
+        return self._is_member
 
     def poll(self, timeout_s: float) -> Sequence[Polled]:
         """Return what has arrived.

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from threading import Lock
+from concurrent.futures import Future
 from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
+from confluent_kafka.admin._group import ConsumerGroupDescription
 
 from fulgor.consumer.diagnosis import check_files, diagnose
+from fulgor.consumer.kafkaerrors import Causes, hint
 from fulgor.errors import BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 
-__all__ = ["Cluster", "check_pattern"]
+__all__ = ["Cluster", "check_pattern", "member_ids"]
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,7 @@ class Cluster:
 
     def __init__(self, bootstrap: str, passed: Mapping[str, Any]) -> None:
         self.bootstrap = bootstrap
-        self._last_error: KafkaError | None = None
-        self._lock = Lock()
+        self._causes = Causes()
         self.config: dict[str, Any] = {
             "bootstrap.servers": bootstrap,
             "client.id": "fulgor",
@@ -60,10 +61,10 @@ class Cluster:
         }
         check_files(self.config)
         try:
-            self._admin = AdminClient(self.config | {"error_cb": self._remember})
+            self._admin = AdminClient(self.config | {"error_cb": self._causes.remember})
         except KafkaException as error:
             text = error.args[0].str()
-            raise SettingsError(f"kafka settings: {text}{_hint(text)}") from None
+            raise SettingsError(f"kafka settings: {text}{hint(text)}") from None
         metadata = self._metadata()
         self.id = str(metadata.cluster_id or "")
         self._broker = next(iter(metadata.brokers), None)
@@ -162,6 +163,10 @@ class Cluster:
             return False
         return found is not None and "consumer" in found
 
+    def members(self, group: str) -> Future[ConsumerGroupDescription]:
+        """Ask for a group's members, without waiting; :func:`member_ids` reads the answer."""
+        return self._admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+
     def set_session_timeout(self, group: str, timeout_ms: int) -> None:
         """Set how soon a silent member of a KIP-848 group is replaced; there it is the broker's setting.
 
@@ -188,15 +193,7 @@ class Cluster:
 
     def explain(self, error: KafkaError) -> str:
         """Return a broker error with the cause that librdkafka gives only to its error callback."""
-        with self._lock:
-            cause = self._last_error
-        text = str(error.str())
-        if cause is not None and cause.code() != error.code():
-            text = f"{cause.str()} ({text})"
-        if "mechanism handshake failed" in text:  # not the user's name or password: they were not asked for yet
-            return text + "; check sasl.mechanism, and security.protocol: the port may know no users"
-        code = cause.code() if cause is not None else error.code()
-        return text + _ADVICE.get(code, "")
+        return self._causes.explain(error)
 
     def _metadata(self) -> Any:
         give_up = monotonic() + _TIMEOUT_S
@@ -205,47 +202,23 @@ class Cluster:
                 return self._admin.list_topics(timeout=_PATIENCE_S)
             except KafkaException as error:
                 self._admin.poll(0)  # delivers what waits for the error callback
-                if monotonic() >= give_up or self._is_hopeless():
+                if monotonic() >= give_up or self._causes.are_hopeless():
                     raise BrokerError(f"broker {self.bootstrap}: {self._diagnosed(error.args[0])}") from None
 
     def _diagnosed(self, error: KafkaError) -> str:
-        with self._lock:
-            cause = self._last_error or error
         found = None
-        if cause.code() in _VAGUE:
+        if self._causes.are_vague(error):
             found = diagnose(self.bootstrap, str(self.config.get("security.protocol", "PLAINTEXT")))
         return found or self.explain(error)
 
-    def _is_hopeless(self) -> bool:
-        with self._lock:
-            return self._last_error is not None and self._last_error.code() in _HOPELESS
 
-    def _remember(self, error: KafkaError) -> None:
-        with self._lock:
-            # _ALL_BROKERS_DOWN follows every cause and says less.
-            if error.code() != KafkaError._ALL_BROKERS_DOWN or self._last_error is None:
-                self._last_error = error
-
-
-# No use in asking again.
-_HOPELESS = {KafkaError._AUTHENTICATION, KafkaError._SSL}
-# Said of every connection that was closed without a word.
-_VAGUE = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
-_ADVICE = {
-    KafkaError._AUTHENTICATION: "; check the user and FULGOR_KAFKA_SASL_PASSWORD",
-    KafkaError._RESOLVE: "; unknown host: check --bootstrap",
-    KafkaError._SSL: "; check ssl.ca.location and security.protocol",
-    KafkaError._TRANSPORT: "; nothing answers there: check --bootstrap, and security.protocol if the port speaks TLS",
-    KafkaError._ALL_BROKERS_DOWN: "; nothing answers there: check --bootstrap",
-}
-
-
-def _hint(text: str) -> str:
-    if "GSSAPI" in text:  # the mechanism where none is set
-        return "; set sasl.mechanism, such as SCRAM-SHA-512"
-    if "sasl.password must be set" in text:
-        return ": the password as FULGOR_KAFKA_SASL_PASSWORD or in the config file"
-    return ""
+def member_ids(answer: Future[ConsumerGroupDescription]) -> set[str]:
+    """Return the ids of a group's members; none where the broker does not tell them."""
+    try:
+        return {member.member_id for member in answer.result(0).members}
+    except KafkaException as error:
+        log.debug("the broker does not tell a group's members: %s", error)
+        return set()
 
 
 def check_pattern(topic: str) -> re.Pattern[str]:

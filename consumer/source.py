@@ -62,6 +62,10 @@ class Source(Protocol):
         """Begin; the listener is called from within `poll` and `close`."""
         ...
 
+    def is_member(self) -> bool:
+        """Tell, without waiting, whether the group counts us, be it that it gives us nothing and tells us nothing."""
+        ...
+
     def poll(self, timeout_s: float) -> Sequence[Polled]:
         """Return what has arrived, waiting at most `timeout_s` for the first."""
         ...

@@ -63,6 +63,10 @@ class ArchiveSource:
         """Assign the archive with the first poll."""
         self._unannounced = listener
 
+    def is_member(self) -> bool:
+        """Return whether anybody has subscribed: there is no group that could say otherwise."""
+        return self._unannounced is not None or self._messages is not None
+
     def poll(self, timeout_s: float) -> Sequence[Polled]:
         """Return the next messages; after the last one an end mark, then nothing."""
         if self._unannounced is not None:

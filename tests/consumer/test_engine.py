@@ -35,6 +35,7 @@ class Source:
     def __init__(self, values: Sequence[bytes], at_a_time: int = 10) -> None:
         self.values, self.at_a_time = values, at_a_time
         self.position: int | None = None
+        self.counted = False
         self.paused, self.end_told = False, False
         self.script: dict[int, Callable[[], None]] = {}
         self.polls, self.begun = 0, []
@@ -49,6 +50,9 @@ class Source:
     def subscribe(self, listener: Listener) -> None:
         self.listener = listener
         self.script.setdefault(0, lambda: listener.assigned([HERE]))
+
+    def is_member(self) -> bool:
+        return self.counted
 
     def poll(self, timeout_s: float) -> list[Polled]:
         if step := self.script.pop(self.polls, None):
@@ -325,6 +329,16 @@ def test_a_partition_taken_back_while_it_is_claimed_is_released():
     engine._background.stop(5)
     assert (source.begun, committer.epoch) == ([], 1)
     assert engine._held.all() == []
+
+
+def test_a_member_that_is_given_nothing_is_ready_once_the_group_counts_it():
+    source = Source([])
+    engine = build(source, Committer())
+    assert not engine.state().joined
+    source.counted = True
+    assert engine.state().joined
+    engine._membership.assigned([HERE])  # given now, and not read yet
+    assert not engine.state().joined
 
 
 def test_a_late_end_mark_is_no_error():
