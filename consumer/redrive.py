@@ -9,12 +9,13 @@ from itertools import groupby
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import batch_of
-from fulgor.consumer.consume import Consumption, announcer, register
+from fulgor.consumer.consume import announcer
 from fulgor.consumer.lineup import Lineup
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.settings import Settings
+from fulgor.consumer.startup import Consumption, register
 from fulgor.storage.database import Connection, connect, translated
 from fulgor.storage.dead import DeadRecord, load_dead
 from fulgor.storage.rows import Batch
@@ -69,9 +70,9 @@ def redrive(
     FulgorError
         There is no dead letter of an id that was asked for.
     """
-    lineup = register(what)
     done = Redriven()
     with translated(what.database), connect(what.database, application="fulgor redrive") as connection:
+        lineup = register(connection, what)
         announce = announcer(settings, what.stream.name) if settings is not None else None
         writer = Writer(connection, what.stream.table, announce=announce)
         for letters in _pages(connection, what.stream.name, ids, error_class, stage, limit):
