@@ -115,8 +115,10 @@ class Engine:
             self._background.raise_failure()
             self._tick()
         finally:
-            self._source.close()
-            self._background.stop(self._limits.drain_s)
+            try:
+                self._source.close()
+            finally:
+                self._background.stop(self._limits.drain_s)
 
     def _loop(self, until_end: bool) -> None:
         next_tick = monotonic()

@@ -61,6 +61,7 @@ class KafkaSource:
         self._expired: dict[Partition, float] = {}
         self._members: Future[ConsumerGroupDescription] | None = None
         self._is_member = False
+        self._next_question = 0.0
         self._closing = False
 
     @property
@@ -95,7 +96,9 @@ class KafkaSource:
         if self._is_member:
             return True
         if self._members is None:
-            self._members = self._cluster.members(self._group)
+            if monotonic() >= self._next_question:
+                self._next_question = monotonic() + _RETRY_S
+                self._members = self._cluster.members(self._group)
         elif self._members.done():
             members, self._members = self._members, None
             self._is_member = self._consumer.memberid() in member_ids(members)

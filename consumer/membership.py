@@ -122,7 +122,8 @@ class Membership:
 
     def leave(self) -> None:
         """Finish everything and release the feeds, before the group is left."""
-        self.revoked([*self._held.partitions(), *self._claims.partitions()])
+        if partitions := [*self._held.partitions(), *self._claims.partitions()]:
+            self.revoked(partitions)
 
     def _notice_moves(self) -> None:
         """Look whether somebody moved or claimed what is held: a member that writes nothing is never refused."""

@@ -205,7 +205,7 @@ def end_sleepers(connection: Connection) -> int:
     """End the sessions of members that have sent nothing for long in the middle of a statement; return how many."""
     row = connection.execute(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND usename = current_user AND application_name LIKE 'fulgor %%' AND state = 'active'"
+        " AND usename = current_user AND application_name LIKE 'fulgor %%:%%' AND state = 'active'"
         " AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - make_interval(secs => %s)",
         [_LOCK_MS / 1000],
     ).fetchone()

@@ -34,7 +34,7 @@ def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
     monkeypatch.setattr(patience, "_IDLE_MS", 300)
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])
-    sleeper, heir = member(database, "sleeper"), member(database, "heir")
+    sleeper, heir = member(database, "host:1"), member(database, "host:2")
     first = claimed(sleeper)
     held = sleeper._database.connected()
     held.execute("BEGIN")
@@ -56,7 +56,7 @@ def test_a_member_stopped_within_a_copy_is_ended_by_the_next_owner(database: str
     monkeypatch.setattr(patience, "_RETRY_S", 0.05)
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])
-    sleeper, heir = member(database, "sleeper"), member(database, "heir")
+    sleeper, heir = member(database, "host:1"), member(database, "host:2")
     first = claimed(sleeper)
     held = sleeper._database.connected()
     held.execute("CREATE TEMP TABLE stage (n int)")
