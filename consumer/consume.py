@@ -65,12 +65,13 @@ def consume(
         what.stream, started.lineup,
         batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
     )  # fmt: skip
+    switching = _switching(what, started.lineup, pipeline, metrics)
     with (
         serving(settings.metrics_port, metrics.registry, health),
         StatusLine(metrics, title) as line,
         _signals(stopping),
         publishing(publisher, settings.drain_s),
-        following(_switching(what, started.lineup, pipeline, metrics)),
+        following(switching),
     ):
 
         def tick() -> None:
@@ -82,7 +83,8 @@ def consume(
             limits=Limits(settings.inbox_mb * 2**20, settings.drain_s, settings.database_patience_s),
             metrics=metrics, stopping=stopping, on_tick=tick,
         )  # fmt: skip
-        health.watch(lambda: engine.dead_threads() + (publisher.dead_threads() if publisher else []))
+        aside = [one for one in (publisher, switching) if one is not None]
+        health.watch(lambda: engine.dead_threads() + [name for one in aside for name in one.dead_threads()])
         engine.run(until_end=until_end)
     log.info("finished: %s", summary(metrics))
     return metrics

@@ -19,9 +19,9 @@ import psycopg
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.stream import Predictor, Stream
-from fulgor.errors import DatabaseError, DeviceError, ModelError
+from fulgor.errors import DatabaseError, FulgorError, ModelError
 from fulgor.models.store import reference_id
-from fulgor.storage.database import Connection, connect, location
+from fulgor.storage.database import ANSWER_S, Connection, connect, location
 from fulgor.storage.drift import latest_drift
 from fulgor.storage.lifecycle import CHANNEL
 from fulgor.storage.registry import Model, list_models
@@ -34,6 +34,7 @@ Loader = Callable[[Model], Predictor]
 _WAIT_S = 0.5
 _LOOK_S = 5.0
 _RETRY_S = 30.0
+_STOP_S = 5.0
 
 
 class Switching:
@@ -74,9 +75,13 @@ class Switching:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; a model that is being loaded is waited for."""
+        """Stop watching; a model that is being loaded is waited for, but not for long."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)
+
+    def dead_threads(self) -> list[str]:
+        """Return the thread's name if it ended although nobody asked it to."""
+        return [self._thread.name] if self._thread.ident and not self._thread.is_alive() else []
 
     def look(self, connection: Connection) -> None:
         """Compare the line-up with the database, and load what is new; show how far its alerts have drifted."""
@@ -101,7 +106,7 @@ class Switching:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with connect(self._database, application="fulgor models") as connection:
+                with connect(self._database, application="fulgor models", answer_s=ANSWER_S) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._watch(connection)
             except (psycopg.Error, DatabaseError) as error:
@@ -128,10 +133,13 @@ class Switching:
             return None
         try:
             return Scorer(model.model_id, self._checked(model))
-        except (ModelError, DeviceError, DatabaseError) as error:
+        except Exception as error:  # whatever is wrong with a model, the others go on
             self._refused[model.model_id] = monotonic() + _RETRY_S
             self._metrics.model_refusals.labels(model.hash).inc()
-            log.error("model %s (%s) cannot take over, the others go on: %s", model.name, model.hash, error)
+            log.error(
+                "model %s (%s) cannot take over, the others go on: %s", model.name, model.hash, error,
+                exc_info=not isinstance(error, FulgorError),
+            )  # fmt: skip
             return None
 
     def _checked(self, model: Model) -> Predictor:

@@ -10,12 +10,16 @@ from typing import cast
 
 from psycopg.conninfo import conninfo_to_dict
 
+from fulgor.consumer.preparation import check_preparation
 from fulgor.consumer.settings import Settings
+from fulgor.consumer.stream import Stream
 from fulgor.doctor.check import Check, guarded, passed, skipped, warned
 from fulgor.embedded.postgres import EmbeddedPostgres
 from fulgor.errors import DatabaseError, DiskFullError, FulgorError
 from fulgor.storage.database import Connection, connect, location, translated
 from fulgor.storage.migrate import CORE_VERSION, check_schema
+from fulgor.storage.modelfiles import has_files
+from fulgor.storage.registry import find_live
 from fulgor.storage.tables import StreamTable
 
 __all__ = ["check_database"]
@@ -40,8 +44,9 @@ WHERE c.relnamespace = to_regnamespace('fulgor') AND c.relname = ANY(%s) AND NOT
 """
 
 
-def check_database(settings: Settings, table: StreamTable) -> list[Check]:
+def check_database(settings: Settings, stream: Stream) -> list[Check]:
     """Look at the database that a consumer of this stream would write to."""
+    table = stream.table
     steps: dict[str, Callable[[Connection], Check]] = {
         "database": _server,
         "pgvector": _extension,
@@ -49,6 +54,7 @@ def check_database(settings: Settings, table: StreamTable) -> list[Check]:
         "space": _space,
         "privileges": lambda connection: _privileges(connection, table),
         "outbox": _outbox,
+        "live model": lambda connection: _live_model(connection, stream),
     }
     try:
         url = settings.database or EmbeddedPostgres().url()
@@ -99,6 +105,19 @@ def _extension(connection: Connection) -> Check:
 def _tables(connection: Connection, table: StreamTable) -> Check:
     check_schema(connection, table)
     return passed("tables", f"core at version {CORE_VERSION}, {table.stream} at version {table.version}")
+
+
+def _live_model(connection: Connection, stream: Stream) -> Check:
+    if _row(connection, "SELECT to_regclass('fulgor.model_file')") == (None,):
+        return warned("live model", "not checked: the tables are not there")
+    live = find_live(connection, stream.name)
+    if live is None:
+        return passed("live model", "none yet: the first consumer makes the shipped one live")
+    check_preparation(stream, live.preprocessing_hash)
+    said = f"{live.name} ({live.hash}), reference {live.reference}"
+    if not has_files(connection, live.model_id):
+        return warned("live model", f"{said}; its files are not in the database: 'fulgor models add FOLDER'")
+    return passed("live model", f"{said}; its files are in the database")
 
 
 def _space(connection: Connection) -> Check:

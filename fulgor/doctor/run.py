@@ -76,7 +76,7 @@ def _all(name: str, settings: Settings) -> list[Check]:
         rest = skipped(("model", "database", "broker"), "the stream is unknown")
         return [guarded("stream", fail), device, *rest]
     with ThreadPoolExecutor(2) as pool:
-        database = pool.submit(check_database, settings, stream.table)
+        database = pool.submit(check_database, settings, stream)
         broker = pool.submit(check_broker, settings, settings.topic or stream.default_topic)
         folder = settings.model or stream.default_model
         model = guarded("model", lambda: check_model_files(folder, stream))

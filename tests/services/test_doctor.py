@@ -25,7 +25,7 @@ pytestmark = pytest.mark.services
 NOWHERE = "127.0.0.1:1"
 NAMES = [
     "settings", "packages", "device", "model", "database", "pgvector", "tables", "space", "privileges", "outbox",
-    "broker", "group protocol", "topic",
+    "live model", "broker", "group protocol", "topic",
 ]  # fmt: skip
 
 
