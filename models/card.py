@@ -27,6 +27,7 @@ __all__ = [
     "file_hash",
     "model_hash",
     "read_card",
+    "used_objects",
     "verify",
     "write_card",
 ]
@@ -135,6 +136,12 @@ def read_card(directory: Path) -> dict[str, Any]:
             f"{path} was changed after its export: it claims model {card['model_hash']} but is {model_hash(card)}"
         )
     return card
+
+
+def used_objects(card: Mapping[str, Any]) -> frozenset[str]:
+    """Return the objects whose alerts a card lists under ``data.used``: no figure of the model may rest on them."""
+    rows = card.get("data", {}).get("used", [])
+    return frozenset(row["object"] for row in rows if isinstance(row, Mapping) and isinstance(row.get("object"), str))
 
 
 def verify(directory: Path, card: Mapping[str, Any]) -> None:

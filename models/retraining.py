@@ -17,10 +17,11 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from fulgor.errors import ModelError
-from fulgor.models.baseline import MetadataBaseline
+from fulgor.models.card import used_objects
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
+from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
@@ -81,7 +82,7 @@ def divide(dataset: Dataset, card: Mapping[str, Any]) -> dict[str, Index]:
     ModelError
         The card does not say how its objects were divided, or too few alerts are left to compare on.
     """
-    split, used = card.get("split", {}), _used(card)
+    split, used = card.get("split", {}), used_objects(card)
     if split.get("by") != "object" or not isinstance(split.get("seed"), int):
         raise ModelError(
             f"the card of model {card.get('name')!r} does not say how its objects were divided: train anew"
@@ -132,7 +133,7 @@ def retrain(
     network.eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    baseline = MetadataBaseline(dataset, parts["train"], class_balance(dataset, parts["train"]), own.seed)
+    baseline = MetadataBaseline(dataset, parts["train"])
     counts = {name: dataset.counts(index) for name, index in parts.items()}
     split = {"by": "object", "seed": own.seed, "parts": counts}
     model = TrainedModel(network, baseline, reference, {}, split, {**asdict(own), **history})
@@ -156,12 +157,6 @@ def compare(dataset: Dataset, index: Index, live: ZtfNetwork, candidate: ZtfNetw
         gain=resamples.difference(balanced_accuracy, labels, ours, theirs),
         recall={name: (recalls[0][name], recalls[1][name]) for name in recalls[0]},
     )
-
-
-def _used(card: Mapping[str, Any]) -> set[str]:
-    """Return the objects that a card lists as used."""
-    rows = card.get("data", {}).get("used", [])
-    return {row["object"] for row in rows if isinstance(row, Mapping) and isinstance(row.get("object"), str)}
 
 
 def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -> None:

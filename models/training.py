@@ -17,9 +17,9 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from fulgor.errors import ModelError
-from fulgor.models.baseline import MetadataBaseline
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
+from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
@@ -97,7 +97,7 @@ def train(
     network.eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    baseline = MetadataBaseline(dataset, parts["train"], class_balance(dataset, parts["train"]), config.seed)
+    baseline = MetadataBaseline(dataset, parts["train"])
     split = {
         "by": "object",
         "seed": config.seed,

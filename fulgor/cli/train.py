@@ -45,7 +45,7 @@ def train(
     """Train a model, export it for CPU and GPU, and write its card."""
     if stream not in ("ztf", "leela"):
         raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf and leela")
-    _require("onnx", "onnxscript")
+    _require("onnx", "onnxscript", "sklearn")
     out, name = out or Path(f"model-{stream}"), name or stream
     if stream == "leela":
         from fulgor.cli.train_leela import train_leela

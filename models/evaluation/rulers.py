@@ -20,11 +20,12 @@ from sklearn.ensemble import (  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from fulgor.errors import ModelError
-from fulgor.models.dataset import UNLABELLED
+from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index
+from fulgor.models.evaluation.metrics import summary
 
-__all__ = ["COMPUTED_FROM_CONFOUNDED", "CONFOUNDED", "METADATA", "RULERS", "Ruler"]
+__all__ = ["COMPUTED_FROM_CONFOUNDED", "CONFOUNDED", "METADATA", "RULERS", "MetadataBaseline", "Ruler"]
 
 METADATA: Final = (
     *("sgscore1", "distpsnr1", "sgscore2", "distpsnr2", "sgscore3", "distpsnr3", "isdiffpos", "fwhm", "magpsf"),
@@ -73,10 +74,7 @@ class Ruler:
         known = train[alerts.labels[train] != UNLABELLED]
         if len(np.unique(alerts.labels[known])) < 2:
             raise ModelError(f"{self.name!r} needs labelled alerts of two classes to learn from; give more alerts")
-        model = _ESTIMATORS[self.kind]()
-        with threadpool_limits(1):  # a few hundred rows: threads that wait for each other take far longer than one
-            model.fit(self.columns(alerts, known), alerts.labels[known])
-        return _FittedRuler(model, self.columns)
+        return _FittedRuler(_fitted(self.kind, self.columns(alerts, known), alerts.labels[known]), self.columns)
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,48 @@ class _FittedRuler:
     columns: Columns
 
     def predict_proba(self, alerts: AlertSet, index: Index) -> Floats:
-        found = np.zeros((len(index), len(alerts.dataset.classes)))
-        if len(index):
-            with threadpool_limits(1):
-                found[:, self.model.classes_] = self.model.predict_proba(self.columns(alerts, index))
-        return found
+        return _told(self.model, self.columns(alerts, index), len(alerts.dataset.classes))
+
+
+class MetadataBaseline:
+    """The ruler ``metadata only``, fitted to prepared alerts: its figures stand on every model's card.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Prepared alerts.
+    fit : ndarray
+        Indices to train on; the unlabelled ones are left out.
+    """
+
+    def __init__(self, dataset: Dataset, fit: Index) -> None:
+        known = fit[dataset.labels[fit] != UNLABELLED]
+        self._model = _fitted("boosting", _prepared_metadata(dataset, known), dataset.labels[known])
+
+    def measure(self, dataset: Dataset, index: Index) -> dict[str, Any]:
+        """Return the figures on some alerts, as :func:`fulgor.models.evaluation.summary`."""
+        told = _told(self._model, _prepared_metadata(dataset, index), len(dataset.classes))
+        return summary(dataset.labels[index], told, dataset.classes)
+
+
+def _prepared_metadata(dataset: Dataset, index: Index) -> Floats:
+    """Return the columns of the features that are in `METADATA`: the first ones of the preparation."""
+    return np.asarray(dataset.arrays["features"][index][:, : len(METADATA)], dtype=np.float64)
+
+
+def _fitted(kind: str, columns: Floats, labels: Index) -> Any:
+    model = _ESTIMATORS[kind]()
+    with threadpool_limits(1):  # a few hundred rows: threads that wait for each other take far longer than one
+        return model.fit(columns, labels)
+
+
+def _told(model: Any, columns: Floats, classes: int) -> Floats:
+    """Return probabilities (n, classes); a class that was not learnt has none."""
+    found = np.zeros((len(columns), classes))
+    if len(columns):
+        with threadpool_limits(1):
+            found[:, model.classes_] = model.predict_proba(columns)
+    return found
 
 
 def _boosting() -> Any:

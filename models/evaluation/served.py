@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import ModelError
+from fulgor.models.card import used_objects
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index
 
@@ -46,8 +47,7 @@ class FixedModel:
 
     def unseen(self, alerts: AlertSet) -> Index:
         """Return the labelled alerts, int64 indices, of objects that the card does not say it was trained on."""
-        seen = {str(one["object"]) for one in self._served.card.get("data", {}).get("used", [])}
-        known = np.array([name in seen for name in alerts.objects.tolist()], dtype=bool)
+        known = np.isin(alerts.objects, sorted(used_objects(self._served.card)))
         return np.setdiff1d(alerts.labelled, np.flatnonzero(known))
 
     def predict_proba(self, alerts: AlertSet, index: Index) -> NDArray[np.float64]:

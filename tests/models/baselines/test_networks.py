@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from fulgor.models.baselines.braai import Vgg6
