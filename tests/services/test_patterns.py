@@ -47,7 +47,7 @@ def all_stored(tables: str, number: int) -> None:
     until(lambda: count(tables) >= number, f"fewer than {number} rows")
 
 
-# Not on the embedded broker: it has no create_partitions, and librdkafka 2.16 itself dies (SIGSEGV) of its answer about a
+# Not on the embedded broker: it has no create_partitions, and librdkafka 2.16 dies (SIGSEGV) of its answer about a
 # topic that was deleted.
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
