@@ -1,0 +1,84 @@
+"""The model that ships: what it predicts for chunks and their pulses, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fulgor.errors import ModelError
+from fulgor.models.leela.serving import LeelaModel, load
+from fulgor.models.serving import SHIPPED
+from fulgor.preprocessing.leela import DEFAULT
+
+
+@pytest.fixture(scope="module")
+def model() -> LeelaModel:
+    return load(SHIPPED / "leela", "cpu")
+
+
+def rows(chunks: int, pulses: int) -> dict[str, np.ndarray]:
+    """Return every item of some chunks: the chunk itself, then its pulses."""
+    random = np.random.default_rng(5)
+    windows = random.normal(0, 0.3, (chunks, pulses, 2, 256)).astype(np.float32)
+    windows[:, :, 1] = 1
+    scalars = random.uniform(0, 3, (chunks, pulses, 8)).astype(np.float32)
+    number = np.repeat(np.arange(chunks), pulses + 1)
+    return {
+        "windows": windows[number], "scalars": scalars[number], "pulse": np.tile(np.arange(pulses + 1), chunks),
+        "chunk": np.stack([number, number], 1),
+    }  # fmt: skip
+
+
+def test_it_belongs_to_this_preparation(model):
+    assert model.preprocessing_hash == DEFAULT.content_hash
+    assert model.card["metrics"]["simulated"] is True
+
+
+def test_files_stay_small():
+    assert sum(path.stat().st_size for path in (SHIPPED / "leela").iterdir()) < 1_500_000
+
+
+@pytest.mark.parametrize("pulses", [1, 3, 8])
+def test_a_chunk_is_its_strangest_pulse(model, pulses):
+    found = model.predict(rows(6, pulses))
+    anomaly = found["anomaly"].reshape(6, pulses + 1)
+    np.testing.assert_array_equal(anomaly[:, 0], anomaly[:, 1:].max(axis=1))
+    latent = found["latent"].reshape(6, pulses + 1, -1)
+    strangest = anomaly[:, 1:].argmax(axis=1)
+    np.testing.assert_array_equal(latent[:, 0], latent[np.arange(6), 1 + strangest])
+    assert found["probabilities"].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert ((anomaly >= 0) & (anomaly <= 1)).all()
+
+
+def test_company_in_a_batch_changes_nothing(model):
+    batch = rows(70, 2)
+    together = model.predict(batch)
+    alone = model.predict({name: array[100:101] for name, array in batch.items()})
+    for name, values in alone.items():
+        np.testing.assert_allclose(values[0], together[name][100], rtol=1e-4, atol=1e-5)
+
+
+def test_other_shapes_are_refused(model):
+    batch = rows(1, 1)
+    with pytest.raises(ModelError, match="lacks"):
+        model.predict({"stamps": batch["windows"]})
+    with pytest.raises(ModelError, match="another model"):
+        model.predict({**batch, "windows": batch["windows"][..., :128]})
+
+
+def test_a_model_of_another_stream_is_refused():
+    with pytest.raises(ModelError, match="not of leela"):
+        load(SHIPPED / "ztf", "cpu")
+
+
+def test_a_damaged_graph_is_found_before_the_first_chunk(tmp_path: Path):
+    folder = tmp_path / "leela"
+    shutil.copytree(SHIPPED / "leela", folder)
+    (folder / "model.onnx").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="damaged"):
+        load(folder, "cpu")
+    assert json.loads((folder / "card.json").read_text())["stream"] == "leela"
