@@ -91,7 +91,7 @@ class Scene:
     def judge(self, consumer: subprocess.Popen[bytes]) -> None:
         """Accept a consumer that was killed, stopped or finished, or was refused before it had anything."""
         said = self.logs[consumer.pid].read_text()
-        if consumer.returncode in REFUSED and "assigned" not in said:
+        if consumer.returncode in REFUSED and "reading: " not in said:
             self.refused += 1
         elif consumer.returncode not in ENDS:
             raise FaultError(f"a consumer ended with code {consumer.returncode}:\n{said[-4000:]}")
