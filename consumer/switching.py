@@ -81,7 +81,8 @@ class Switching:
 
     def dead_threads(self) -> list[str]:
         """Return the thread's name if it ended although nobody asked it to."""
-        return [self._thread.name] if self._thread.ident and not self._thread.is_alive() else []
+        ended = self._thread.ident is not None and not self._thread.is_alive() and not self._stopping.is_set()
+        return [self._thread.name] if ended else []
 
     def look(self, connection: Connection) -> None:
         """Compare the line-up with the database, and load what is new; show how far its alerts have drifted."""
