@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.errors import ArchiveError, SettingsError, TopicError
-from fulgor.replay.archived import Archive, ArchivedMessage
+from fulgor.replay.archived import TIME_HEADER, Archive, ArchivedMessage
+from fulgor.replay.delivered import ProduceReport
 from fulgor.replay.pace import Pace, choose_pace
 from fulgor.replay.selection import Selection
-from fulgor.replay.sender import TIME_HEADER, ProduceReport, Sender, check_size
+from fulgor.replay.sender import Sender, check_size
 from fulgor.replay.topic import open_topic
 
 __all__ = ["TIME_HEADER", "ProduceOptions", "ProduceReport", "produce"]

@@ -7,8 +7,8 @@ ascend, and partitions are merged by their Kafka timestamps.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -20,13 +20,10 @@ from numpy.typing import NDArray
 from fulgor.errors import ArchiveError
 from fulgor.replay.archived import ArchivedMessage, ArchiveIdentity
 from fulgor.replay.record.folder import read_marker
-from fulgor.replay.record.layout import MESSAGES, PART, FileFacts, message_files, open_parquet, read_facts
+from fulgor.replay.record.groups import RowGroups
+from fulgor.replay.record.layout import PART, FileFacts, message_files, open_parquet, read_facts
 
 __all__ = ["RecordedArchive"]
-
-CACHE_BYTES: Final = 256 << 20
-OPEN_FILES: Final = 32
-Rows = list[dict[str, Any]]
 
 
 class RecordedArchive:
@@ -66,7 +63,7 @@ class RecordedArchive:
         self._largest = 0
         self._places = self._arrange()
         self.size = sum(file.stat().st_size for file in self._files)
-        self._groups = _Groups(self._files)
+        self._groups = RowGroups(self._files)
 
     def _coordinates(self) -> Iterator[NDArray[np.void]]:
         """Yield the places of each file's messages; a file that cannot be read is a problem."""
@@ -193,56 +190,6 @@ def _running_maximum(places: NDArray[np.void]) -> NDArray[np.int64]:
     for first, after in pairwise([*starts.tolist(), len(times)]):
         np.maximum.accumulate(times[first:after], out=times[first:after])
     return np.asarray(times, np.int64)
-
-
-class _Groups:
-    """Row groups of several files, the last used kept."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self._files = files
-        self._opened: OrderedDict[int, tuple[Any, NDArray[np.int64]]] = OrderedDict()
-        self._kept: OrderedDict[tuple[int, int], Rows] = OrderedDict()
-        self._bytes = 0
-
-    def row(self, number: int, row: int) -> dict[str, Any]:
-        opened, starts = self._open(number)
-        group = int(np.searchsorted(starts, row, "right")) - 1
-        key = (number, group)
-        if key not in self._kept:
-            self._keep(key, self._read(number, opened, group))
-        self._kept.move_to_end(key)
-        return self._kept[key][row - int(starts[group])]
-
-    def _open(self, number: int) -> tuple[Any, NDArray[np.int64]]:
-        if number not in self._opened:
-            opened = open_parquet(self._files[number])
-            lengths = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
-            self._opened[number] = opened, np.cumsum([0, *lengths[:-1]])
-            if len(self._opened) > OPEN_FILES:
-                self._opened.popitem(last=False)[1][0].close()
-        self._opened.move_to_end(number)
-        return self._opened[number]
-
-    def _read(self, number: int, opened: Any, group: int) -> Rows:
-        try:
-            table = opened.read_row_group(group, use_threads=False)
-            # As numbers: a Kafka timestamp may be no date that Python knows.
-            times = table["timestamp"].cast(pa.int64())
-            rows: Rows = table.set_column(MESSAGES.get_field_index("timestamp"), "timestamp", times).to_pylist()
-        except (OSError, pa.ArrowException) as error:
-            raise ArchiveError(f"{self._files[number]}: row group {group} is damaged: {error}") from error
-        return rows
-
-    def _keep(self, key: tuple[int, int], rows: Rows) -> None:
-        self._kept[key] = rows
-        self._bytes += _size(rows)
-        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= _size(dropped)
-
-
-def _size(rows: Rows) -> int:
-    return sum(len(row["value"] or b"") for row in rows)
 
 
 def _message(row: dict[str, Any], index: int) -> ArchivedMessage:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fulgor.errors import BrokerError, SettingsError, TopicError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 from fulgor.replay.archived import TIME_HEADER, ArchivedMessage
+from fulgor.replay.delivered import Lateness, ProduceReport
 from fulgor.replay.pace import Pace
 from fulgor.replay.topic import ENVELOPE_BYTES, Topic, timestamp_refusal
 
-__all__ = ["TIME_HEADER", "Lateness", "ProduceReport", "Sender", "check_size"]
+__all__ = ["Sender", "check_size"]
 
 RECORD_OVERHEAD: Final = 128
 PARTITION_UA: Final = -1
@@ -24,63 +24,6 @@ PARTITION_UA: Final = -1
 FLUSH_S: Final = 70.0
 SLEEP_S: Final = 0.002
 Headers = list[tuple[str, str | bytes | None]]
-
-
-class Lateness(NamedTuple):
-    """Queued after the due time by so much: the middle of all messages, and 99 % of them at most; ms."""
-
-    median_ms: float
-    p99_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class ProduceReport:
-    """What was done.
-
-    Parameters
-    ----------
-    topic : str
-        Where to.
-    partitions : int
-        Of that topic.
-    sent, delivered : int
-        Messages handed to the client, and acknowledged by the broker; unequal only after an
-        interruption.
-    bytes : int
-        Of the values delivered.
-    without_time : int
-        Messages sent without the time header, since no time could be read from them.
-    seconds : float
-        From the first message to the last acknowledgement.
-    others : mapping of str to int
-        What in the archive is no message, by kind.
-    problems : tuple of str
-        Files that should be messages and cannot.
-    interrupted : bool
-        True after Ctrl-C.
-    passed_over : int
-        Messages outside of the window, or that do not meet the conditions.
-    lateness : Lateness, optional
-        How well the pace was kept; None flat out.
-    """
-
-    topic: str
-    partitions: int
-    sent: int = 0
-    delivered: int = 0
-    bytes: int = 0
-    without_time: int = 0
-    seconds: float = 0.0
-    others: Mapping[str, int] | None = None
-    problems: tuple[str, ...] = ()
-    interrupted: bool = False
-    passed_over: int = 0
-    lateness: Lateness | None = None
-
-    @property
-    def rate(self) -> float:
-        """Messages delivered per second."""
-        return self.delivered / self.seconds if self.seconds else 0.0
 
 
 def check_size(topic: Topic, name: str, size: int) -> None:
