@@ -16,6 +16,7 @@ from fulgor.models.evaluation.validation import Method, Predictor, cross_validat
 
 __all__ = [
     "COUNTS",
+    "FEWEST",
     "GROUPED",
     "NIGHT",
     "ORIGIN",
@@ -27,6 +28,9 @@ __all__ = [
 
 COUNTS: Final = (1, 2, 3, 4, 5)
 """Numbers of detections to which histories are truncated; alerts that have the largest are compared."""
+
+FEWEST: Final = 5
+"""Objects of a class without which it is left out of that comparison."""
 
 NIGHT: Final = "nights unseen"
 ORIGIN: Final = "origins unseen"
@@ -53,13 +57,14 @@ class Suite:
     folds : ndarray
         int64 (N,): outer fold of each alert.
     rich : ndarray
-        int64: labelled alerts with the largest of :data:`COUNTS` detections, which truncation compares.
+        int64: labelled alerts with the largest of :data:`COUNTS` detections, which truncation compares;
+        of classes with :data:`FEWEST` such objects, for the recall of one asteroid would weigh as much as all stars.
     """
 
     def __init__(self, alerts: AlertSet, watch: Watch | None = None) -> None:
         self.alerts = alerts
         self.folds = outer_folds(alerts.objects, alerts.labels)
-        self.rich = np.intersect1d(alerts.labelled, np.flatnonzero(alerts.detections >= max(COUNTS)))
+        self.rich = _rich(alerts)
         self._tell = watch or (lambda _: None)
 
     @cached_property
@@ -138,6 +143,14 @@ class _Named:
 
     def fit(self, alerts: AlertSet, train: Index) -> Predictor:
         return self._method.fit(alerts, train)
+
+
+def _rich(alerts: AlertSet) -> Index:
+    """Return the labelled alerts with the most detections, of classes that have enough such objects."""
+    rich = np.intersect1d(alerts.labelled, np.flatnonzero(alerts.detections >= max(COUNTS)))
+    labels = alerts.labels[rich]
+    objects = {one: len(set(alerts.objects[rich[labels == one]].tolist())) for one in np.unique(labels).tolist()}
+    return rich[np.isin(labels, [one for one, count in objects.items() if count >= FEWEST])]
 
 
 def at_most(count: int) -> str:
