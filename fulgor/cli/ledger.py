@@ -18,7 +18,7 @@ __all__ = ["ledger"]
 
 _COLUMNS = (
     "group", "topic", "partition", "segment", "first_offset", "next_offset",
-    "stored", "duplicates", "dead", "empty", "skipped", "sealed",
+    "stored", "duplicates", "dead", "empty", "skipped", "sealed", "shadow",
 )  # fmt: skip
 
 
