@@ -87,7 +87,9 @@ def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     for _ in range(epochs):
-        for chosen in torch.randperm(len(images), generator=random).split(batch):
+        order = torch.randperm(len(images), generator=random)
+        for start in range(0, len(images), batch):
+            chosen = order[start : start + batch]
             loss = vae_loss(images[chosen], *network(images[chosen], random))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
