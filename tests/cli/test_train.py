@@ -43,8 +43,8 @@ def test_an_archive_becomes_a_model(archive: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_stream_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no training for stream 'leela'"):
-        run("leela", "--archive", "x")
+    with pytest.raises(SettingsError, match="no training for stream 'lsst'"):
+        run("lsst", "--archive", "x")
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
