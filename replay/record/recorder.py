@@ -70,6 +70,7 @@ class Recorder:
         self._held: dict[Partition, _Held] = {}
         self._waiting: dict[Partition, PartitionLock] = {}
         self._told: set[Partition] = set()
+        self._assigned: list[Partition] = []
         self._files: OrderedDict[tuple[str, str, str], MessageFile] = OrderedDict()
         self._topic_ids: dict[str, str] = {}
         self._began: float | None = None
@@ -113,9 +114,7 @@ class Recorder:
 
     def assigned(self, partitions: Sequence[Partition]) -> None:
         """Take note of partitions that are ours; we begin with each once nobody else can write it."""
-        for partition in partitions:
-            topic_id = self._topic_ids.setdefault(partition.topic, self._source.topic_id(partition.topic))
-            self._waiting[partition] = self._folder.lock(partition, topic_id)
+        self._assigned += partitions  # the broker is asked later: the group waits for the end of this call
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Finish all files, so that whoever is next finds them whole."""
@@ -133,7 +132,15 @@ class Recorder:
             self._close(key)
         self._source.report({partition: held.position for partition, held in self._held.items()})
 
+    def _lock(self, partition: Partition) -> PartitionLock:
+        if partition.topic not in self._topic_ids:
+            self._topic_ids[partition.topic] = self._source.topic_id(partition.topic)
+        return self._folder.lock(partition, self._topic_ids[partition.topic])
+
     def _begin_waiting(self) -> None:
+        while self._assigned:
+            partition = self._assigned.pop()
+            self._waiting[partition] = self._lock(partition)
         for partition, lock in list(self._waiting.items()):
             if lock.take():
                 del self._waiting[partition]
@@ -167,7 +174,7 @@ class Recorder:
         if polled.offset < held.position and polled.is_mark:
             raise ArchiveError(
                 f"{polled.partition}: ends at offset {polled.offset}, but was recorded up to {held.position}: the topic"
-                " was deleted and made anew; record it into another folder"
+                " was deleted and made anew; start again, and where the broker gives topics no ids, in another folder"
             )
         first = self._pass_hole(held, polled)
         if polled.is_mark:
@@ -225,6 +232,7 @@ class Recorder:
             self._close(key)
 
     def _let_go(self, partitions: Sequence[Partition]) -> None:
+        self._assigned = [partition for partition in self._assigned if partition not in partitions]
         for partition in partitions:
             if (held := self._held.pop(partition, None)) is not None:
                 held.lock.release(ended=held.ended)
@@ -243,7 +251,7 @@ class Recorder:
 
     def _finished(self) -> bool:
         """Say whether there is nothing left to read for anybody, as far as we can help it."""
-        if self._waiting or not all(held.ended for held in self._held.values()):
+        if self._assigned or self._waiting or not all(held.ended for held in self._held.values()):
             return False
         if monotonic() - self._asked < ASK_S:
             return False
@@ -255,8 +263,7 @@ class Recorder:
 
     def _is_elsewhere(self, partition: Partition) -> bool:
         """Say whether another recorder has this partition, or has finished it while we were at work."""
-        topic_id = self._topic_ids.setdefault(partition.topic, self._source.topic_id(partition.topic))
-        lock = self._folder.lock(partition, topic_id)
+        lock = self._lock(partition)
         elsewhere = not lock.take() or lock.ended_since(self._started)
         lock.release()
         return elsewhere
