@@ -10,25 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import suppress
-from functools import partial
-from queue import Empty, Full, Queue, SimpleQueue
+from queue import Empty, Queue
 from threading import Event, Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import Committed, Committer
 from fulgor.consumer.messages import Assignment, Delivery
 from fulgor.consumer.pipeline import Cut, Pipeline
 from fulgor.consumer.poison import is_tried_alone, quarantined
+from fulgor.consumer.writing import Command, Writing, answering
 from fulgor.errors import BrokerError
 
 __all__ = ["Background", "Drain", "Forget"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-_CUTS_AHEAD = 2
 _TRIAL_S = 600.0
 _RETRY_S = 1.0
 _LOOK_S = 0.1
@@ -48,13 +46,6 @@ class Forget:
         self.assignment = assignment
 
 
-Command = Callable[[], None]
-
-
-def _nothing() -> None:
-    """Wake the writer: it looks at its orders before each piece of work."""
-
-
 class Background:
     """Runs a pipeline and a committer on threads of their own.
 
@@ -72,14 +63,13 @@ class Background:
         self._pipeline = pipeline
         self._committer = committer
         self._finished = finished
-        self._inbox: Queue[Delivery | Drain | Forget | None] = Queue()  # bounded in bytes by the intake
-        self._outbox: Queue[Cut | Drain | Command] = Queue(_CUTS_AHEAD)
-        self._orders: SimpleQueue[Command] = SimpleQueue()
         self._stopping = Event()
+        self._inbox: Queue[Delivery | Drain | Forget | None] = Queue()  # bounded in bytes by the intake
+        self._writing = Writing(committer, finished, self._stopping)
         self.failure: BaseException | None = None
         self._threads = [
             Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for name, work in (("fulgor-worker", self._work), ("fulgor-writer", self._write))
+            for name, work in (("fulgor-worker", self._work), ("fulgor-writer", self._writing.run))
         ]
 
     def start(self) -> None:
@@ -107,7 +97,7 @@ class Background:
         """
         future: Future[T] = Future()
         give_up = monotonic() + timeout_s
-        if self._put(partial(_answer, command, future), lambda: self.failure is not None or monotonic() >= give_up):
+        if self._writing.put(answering(command, future), lambda: self.failure is not None or monotonic() >= give_up):
             while self.failure is None and monotonic() < give_up and not wait([future], _LOOK_S).done:
                 pass
         self.raise_failure()
@@ -115,15 +105,11 @@ class Background:
 
     def order(self, command: Command) -> None:
         """Have a command run on the writer thread before all that is queued later; its failure ends the run."""
-        self._orders.put(command)
-        with suppress(Full):  # if it is, the writer has work before it and looks then
-            self._outbox.put_nowait(_nothing)
+        self._writing.order(command)
 
     def offer(self, command: Callable[[], T]) -> Future[T]:
         """Order a command and return its answer to come."""
-        future: Future[T] = Future()
-        self.order(partial(_answer, command, future))
-        return future
+        return self._writing.offer(command)
 
     def raise_failure(self) -> None:
         """Raise on this thread what ended one of the others."""
@@ -175,7 +161,7 @@ class Background:
                 self._finished(Committed({}, (), self._pipeline.forget(item.assignment)))
             else:
                 self._hand_over(self._pipeline.cut(FlushReason.END))
-                self._put(item, self._stopping.is_set)
+                self._writing.put(item.done.set, self._stopping.is_set)
 
     def _accept(self, delivery: Delivery) -> None:
         if delivery.assignment.lost:
@@ -213,52 +199,4 @@ class Background:
 
     def _hand_over(self, cut: Cut | None) -> None:
         if cut is not None:
-            self._put(cut, self._stopping.is_set)
-
-    def _put(self, item: Cut | Drain | Command, given_up: Callable[[], bool]) -> bool:
-        """Queue something for the writer; False if the wait for a free place was given up, for it may be dead."""
-        while True:
-            try:
-                self._outbox.put(item, timeout=_LOOK_S)
-            except Full:
-                if given_up():
-                    return False
-            else:
-                return True
-
-    def _write(self) -> None:
-        try:
-            while (item := self._next()) is not None:
-                self._obey()
-                if isinstance(item, Cut):
-                    self._finished(self._committer.commit(item))
-                elif isinstance(item, Drain):
-                    item.done.set()
-                else:
-                    item()
-        finally:
-            self._committer.close()
-
-    def _obey(self) -> None:
-        while True:
-            try:
-                command = self._orders.get_nowait()
-            except Empty:
-                return
-            command()
-
-    def _next(self) -> Cut | Drain | Command | None:
-        """Return the writer's next piece of work, None when there is none left and the end was asked for."""
-        while True:
-            try:
-                return self._outbox.get(timeout=_LOOK_S)
-            except Empty:
-                if self._stopping.is_set():
-                    return None
-
-
-def _answer(command: Callable[[], Any], future: Future[Any]) -> None:
-    try:
-        future.set_result(command())
-    except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
-        future.set_exception(error)
+            self._writing.put(cut, self._stopping.is_set)

@@ -21,9 +21,10 @@ __all__ = [
     "read_states", "release", "stored",
 ]  # fmt: skip
 
-# The row's lock is held for one transaction of a live owner. A member that is stopped while it sends rows holds it for
-# as long as it sleeps: a server that waits within COPY heeds no time-out, only the end of the session.
-_LOCK_MS = 5_000
+# The row's lock is held for one transaction of a live owner. A member that is stopped within one holds it as long as
+# it sleeps: a server that waits for rows within COPY heeds no time-out, only the end of the session.
+_LOCK_MS = 2_000
+_ASLEEP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -202,12 +203,12 @@ def first_start(
 
 
 def end_sleepers(connection: Connection) -> int:
-    """End the sessions of members that have sent nothing for long in the middle of a statement; return how many."""
+    """End the sessions of members that have sent nothing for long within a transaction; return how many."""
     row = connection.execute(
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
-        " AND usename = current_user AND application_name LIKE 'fulgor %%:%%' AND state = 'active'"
-        " AND wait_event = 'ClientRead' AND query_start < clock_timestamp() - make_interval(secs => %s)",
-        [_LOCK_MS / 1000],
+        " AND usename = current_user AND application_name LIKE 'fulgor %%:%%' AND wait_event = 'ClientRead'"
+        " AND state <> 'idle' AND state_change < clock_timestamp() - make_interval(secs => %s)",
+        [_ASLEEP_S],
     ).fetchone()
     return _int(row[0]) if row else 0
 

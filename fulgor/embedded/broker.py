@@ -2,8 +2,9 @@
 
 It keeps everything in memory and ends with its owner, so what it holds is gone when it stops. What
 it lacks, so that nothing rests on it: retention (delete topics to free memory), ListOffsets latest
-(take lag from the fetch position's high watermark), ``offsets_for_times`` in the future, the new
-group protocol (KIP-848), ``create_partitions``, isolation of aborted transactions.
+and at a time (:mod:`fulgor.consumer.bounds` reads on from its answers; take lag from the fetch
+position's high watermark), the new group protocol (KIP-848), ``create_partitions``, isolation of
+aborted transactions. It makes a group's first member wait for half of its session time-out.
 """
 
 from __future__ import annotations

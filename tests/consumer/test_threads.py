@@ -100,7 +100,7 @@ def test_a_writer_that_fails_holds_up_neither_the_worker_nor_a_question():
     rig = Rig()
     rig.committer.may_go.clear()
     rig.send(assignment(), 100)
-    until(lambda: rig.background._outbox.full())
+    until(lambda: rig.background._writing.queue.full())
     rig.committer.fails = True
     rig.committer.may_go.set()
     started = time.monotonic()
@@ -114,7 +114,7 @@ def test_a_question_behind_a_full_queue_times_out():
     rig = Rig()
     rig.committer.may_go.clear()
     rig.send(assignment(), 100)
-    until(lambda: rig.background._outbox.full())
+    until(lambda: rig.background._writing.queue.full())
     with pytest.raises(TimeoutError):
         rig.background.ask(lambda: 1, 0.3)
     rig.committer.may_go.set()
@@ -129,5 +129,31 @@ def test_what_is_no_exception_is_a_failure_too():
 
     rig = Rig(Panicking())
     rig.send(assignment(), 1)
+    until(lambda: rig.background.failure is not None)
+    assert rig.stopped_within(2)
+
+
+def test_an_order_waits_for_one_transaction_and_not_for_the_queue():
+    rig = Rig()
+    rig.committer.may_go.clear()
+    rig.send(assignment(), 100)
+    until(lambda: rig.background._writing.queue.full())
+    answer = rig.background.offer(lambda: len(rig.freed))
+    rig.committer.may_go.set()
+    assert answer.result(5) == 1
+    assert rig.stopped_within(2)
+
+
+def test_an_order_that_fails_ends_the_run_and_a_question_that_fails_does_not():
+    rig = Rig()
+
+    def fail() -> None:
+        raise DatabaseError("the database did not come back")
+
+    with pytest.raises(DatabaseError):
+        rig.background.ask(fail, 5)
+    assert rig.background.offer(fail).exception(5)
+    assert rig.background.failure is None
+    rig.background.order(fail)
     until(lambda: rig.background.failure is not None)
     assert rig.stopped_within(2)

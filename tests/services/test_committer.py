@@ -28,10 +28,15 @@ def claimed(by: Committer) -> Claim:
     return by.claim(lambda: [KEY])[KEY]
 
 
+@pytest.mark.parametrize(("idle_ms", "asleep_s"), [(300, 60), (60_000, 0.3)])
 def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
-    database: str, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch, idle_ms: int, asleep_s: float
 ):
-    monkeypatch.setattr(patience, "_IDLE_MS", 300)
+    """The server ends its session, or the next owner does."""
+    monkeypatch.setattr(patience, "_IDLE_MS", idle_ms)
+    monkeypatch.setattr(patience, "_RETRY_S", 0.05)
+    monkeypatch.setattr(feeds, "_LOCK_MS", 200)
+    monkeypatch.setattr(feeds, "_ASLEEP_S", asleep_s)
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])
     sleeper, heir = member(database, "host:1"), member(database, "host:2")
@@ -39,7 +44,7 @@ def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
     held = sleeper._database.connected()
     held.execute("BEGIN")
     held.execute("SELECT 1 FROM fulgor.feed WHERE feed_id = %s FOR UPDATE", [first.feed_id])
-    second = claimed(heir)  # waits for the row until the server ends the sleeper's session
+    second = claimed(heir)  # waits for the row until the sleeper's session has ended
     assert second.epoch == first.epoch + 1
     with pytest.raises(psycopg.Error) as ended:
         held.execute("COMMIT")
@@ -53,6 +58,7 @@ def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
 def test_a_member_stopped_within_a_copy_is_ended_by_the_next_owner(database: str, monkeypatch: pytest.MonkeyPatch):
     """Within COPY the server waits for rows without end: no time-out of its own frees the feed's row."""
     monkeypatch.setattr(feeds, "_LOCK_MS", 200)
+    monkeypatch.setattr(feeds, "_ASLEEP_S", 0.2)
     monkeypatch.setattr(patience, "_RETRY_S", 0.05)
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])

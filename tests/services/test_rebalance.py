@@ -54,9 +54,7 @@ def produce(broker, topic: str, first: int, after: int) -> None:
 
 
 def run(broker, topic: str, database: str, protocol: str = "classic", predictor: ToyPredictor | None = None) -> Metrics:
-    settings = Settings(
-        bootstrap=broker.bootstrap, group_protocol=protocol, batch_size=16, deadline_ms=20, session_timeout_ms=6000
-    )
+    settings = Settings(bootstrap=broker.bootstrap, group_protocol=protocol, batch_size=16, deadline_ms=20)
     what = Consumption(ToyStream(), predictor or ToyPredictor(), database, "g")
     return consume(what, lambda: kafka_source(settings, topic, "g"), settings, title="toy", until_end=True)
 
