@@ -83,10 +83,10 @@ def test_from_candidate_to_live_and_back(tables: str, tmp_path: Path):
 
 
 def test_what_is_refused_says_why(tables: str, tmp_path: Path):
-    run("add", str(SHIPPED / "ztf"))
+    shipped = run("add", str(SHIPPED / "ztf"))["hash"]
     assert "no model 'deadbeef': 'fulgor models list' names" in refused("promote", "deadbeef")
-    assert "is live already" in refused("promote", "ztf")
-    assert "is live already" in refused("shadow", "ztf")
+    assert "is live already" in refused("promote", shipped)
+    assert "is live already" in refused("shadow", shipped)
     assert "nothing to roll back to" in refused("rollback")
     other = copy(tmp_path / "other", name="other", preprocessing_hash="0" * 16)
     assert "trained with preparation 0000000000000000" in refused("add", str(other))

@@ -133,4 +133,4 @@ def test_two_workers_give_what_one_process_gave(night: str, tmp_path: Path):
     again = json.loads(runner.invoke(app, ["replay", "rescore", "ztf", "--json"]).stdout)
     assert (again["before"], again["stored"]) == (0, 40)
     stale = json.loads(runner.invoke(app, ["models", "stale", "--json"]).stdout)
-    assert [(row["name"], row["rows"], row["stale"]) for row in stale] == [("ztf", 40, 0), ("copy", 40, 0)]
+    assert [(row["status"], row["rows"], row["stale"]) for row in stale] == [("retired", 40, 0), ("live", 40, 0)]
