@@ -70,14 +70,14 @@ def with_edges(samples: Floats, guard: int, before: Floats | None = None, after:
 
 
 @lru_cache(maxsize=64)
-def _responses(size: int, interval_ns: float, recipe: Recipe) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """Return |H|^2 and H at the non-negative frequencies of a transform, doubled to give analytic signals."""
+def _responses(size: int, interval_ns: float, recipe: Recipe) -> NDArray[np.complex128]:
+    """Return |H|^2 and H, complex128 (2, F), at a transform's frequencies from 0, doubled to give analytic signals."""
     rate = 1e9 / interval_ns
     sos = butter(recipe.order, [recipe.low_hz, recipe.high_hz], "bandpass", fs=rate, output="sos")
     frequencies = np.arange(size // 2 + 1) * (rate / size)
     response = sosfreqz(sos, frequencies, fs=rate)[1]
     response[0] = 0.0
-    return 2 * np.abs(response) ** 2, 2 * response
+    return np.stack([2 * np.abs(response) ** 2 + 0j, 2 * response])
 
 
 def band_pass(extended: Floats, interval_ns: float, recipe: Recipe) -> Filtered:
@@ -98,12 +98,10 @@ def band_pass(extended: Floats, interval_ns: float, recipe: Recipe) -> Filtered:
         Of the n samples in the middle.
     """
     size = next_fast_len(extended.shape[-1])
-    zero_phase, forward = _responses(size, interval_ns, recipe)
+    responses = _responses(size, interval_ns, recipe)
     half = rfft(extended, size)
     paths = np.zeros((2, *half.shape[:-1], size), np.complex128)
-    paths[..., : half.shape[-1]] = half * np.stack([zero_phase.astype(np.complex128), forward]).reshape(
-        2, *(1,) * (half.ndim - 1), -1
-    )
+    paths[..., : half.shape[-1]] = half * responses.reshape(2, *(1,) * (half.ndim - 1), -1)
     middle = slice(recipe.guard, extended.shape[-1] - recipe.guard)
     analytic, causal = ifft(paths, overwrite_x=True)[..., middle]
     return Filtered(np.ascontiguousarray(analytic.real), np.abs(analytic), np.abs(causal))
