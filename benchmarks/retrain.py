@@ -1,6 +1,6 @@
 """Does retraining mend a model that began on half the classes? Simulated alerts; objects that neither model saw.
 
-    python benchmarks/retrain.py --count 1500 --epochs 8
+    python benchmarks/retrain.py
 
 A first model is trained on the AGN and variable stars of a simulated archive alone; ``fulgor retrain`` then
 starts from it with alerts of all five classes, of another seed. Both are measured on the held-out objects of
@@ -35,7 +35,8 @@ def fulgor(*words: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1500)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=8, help="of the first training")
+    parser.add_argument("--retrain-epochs", type=int, default=5)
     parser.add_argument("--work", type=Path, default=None)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -50,7 +51,7 @@ def main() -> None:
     )
     print(f"the first model knows {' and '.join(KNOWN)}: {len(half)} alerts")
     words = ("--archive", str(second), "--from-model", str(base), "--out", str(work / "after"), "--simulated")
-    print(fulgor("retrain", "ztf", *words, "--epochs", str(options.epochs)))
+    print(fulgor("retrain", "ztf", *words, "--epochs", str(options.retrain_epochs)))
 
 
 if __name__ == "__main__":
