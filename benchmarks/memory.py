@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psycopg
 from confluent_kafka import Producer
-from service import finish, fresh_database, fresh_topic, start_consumer, wait_for
+from service import finish, fresh_database, fresh_topic, start_consumer
 
 from fulgor.consumer.kafka import _CONSUME
 from fulgor.consumer.settings import Settings
@@ -38,7 +38,7 @@ MIB = 2**20
 QUEUE, FETCH = 64 * MIB, 50 * MIB
 SLACK = 1.1
 _THROTTLE = """
-CREATE TABLE throttle AS SELECT {seconds}::float8 AS seconds;
+CREATE TABLE public.throttle AS SELECT {seconds}::float8 AS seconds;
 CREATE FUNCTION throttle() RETURNS trigger LANGUAGE plpgsql AS
 $$BEGIN PERFORM pg_sleep(seconds) FROM public.throttle; RETURN NEW; END$$;
 CREATE TRIGGER throttle BEFORE INSERT ON fulgor.latent FOR EACH ROW EXECUTE FUNCTION throttle();
@@ -107,12 +107,20 @@ def send(bootstrap: str, topic: str, alerts: list[bytes], count: int) -> None:
     producer.flush(120)
 
 
+def await_alive(consumer: subprocess.Popen[str], connection: psycopg.Connection, query: str, wanted: int) -> None:
+    """Wait until a counting query reaches a number, as long as the consumer lives."""
+    while (connection.execute(query).fetchone()[0] or 0) < wanted:
+        if consumer.poll() is not None:
+            raise SystemExit(f"the consumer ended with code {consumer.returncode}:\n{consumer.communicate()[1]}")
+        time.sleep(0.2)
+
+
 def throttled(arguments: argparse.Namespace, bootstrap: str, server: str, alerts: list[bytes]) -> tuple[int, int, str]:
     """Return the memory of an idle consumer, its peak, and what it did meanwhile."""
     with fresh_database(server) as database, fresh_topic(bootstrap, 4) as topic:
         consumer = start_consumer(bootstrap, database, topic)
         with psycopg.connect(database, autocommit=True) as connection:
-            wait_for(connection, "SELECT count(*) FROM fulgor.feed WHERE next_offset IS NOT NULL", 4, timeout=120)
+            await_alive(consumer, connection, "SELECT count(*) FROM fulgor.feed WHERE next_offset IS NOT NULL", 4)
             idle = resident(consumer.pid, "VmRSS")
             connection.execute(_THROTTLE.format(seconds=1 / arguments.rate))
             started = time.monotonic()
@@ -121,8 +129,8 @@ def throttled(arguments: argparse.Namespace, bootstrap: str, server: str, alerts
             time.sleep(max(arguments.seconds - sent, 0))
             taken = connection.execute("SELECT sum(next_offset) FROM fulgor.feed").fetchone()[0]
             slow_s = time.monotonic() - started
-            connection.execute("UPDATE throttle SET seconds = 0")
-            wait_for(connection, "SELECT sum(next_offset) FROM fulgor.feed", arguments.count, timeout=600)
+            connection.execute("UPDATE public.throttle SET seconds = 0")
+            await_alive(consumer, connection, "SELECT sum(next_offset) FROM fulgor.feed", arguments.count)
         peak = resident(consumer.pid, "VmHWM")
         consumer.terminate()
         counts = finish(consumer)

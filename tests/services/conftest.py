@@ -117,6 +117,14 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 
 @pytest.fixture
+def any_broker(request: pytest.FixtureRequest) -> Broker:
+    """For what does not depend on the broker: Apache Kafka where it is there, since its groups are joined at once."""
+    there = EXTERNAL_KAFKA or (KAFKA.exists() and shutil.which("java"))
+    found: Broker = request.getfixturevalue("kafka_broker" if there else "embedded_broker")
+    return found
+
+
+@pytest.fixture
 def make_topic(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
     """Create topics on a given broker: ``make_topic(broker, partitions=1, config=None) -> name``."""
     made: list[tuple[AdminClient, str]] = []

@@ -47,9 +47,9 @@ def fulgor(site: Path, *words: str, database: str = "") -> subprocess.CompletedP
 
 
 def test_a_plugged_in_stream_is_consumed_by_the_command_line(
-    embedded_broker, make_topic: Callable, database: str, site: Path
+    any_broker, make_topic: Callable, database: str, site: Path
 ):
-    name, where = make_topic(embedded_broker), embedded_broker.bootstrap
+    name, where = make_topic(any_broker), any_broker.bootstrap
     values = [
         message(record("one"), record("none", items=0), record("three", items=3)),
         message(record("four", items=4, unscorable="too dark")),

@@ -49,10 +49,10 @@ def proxy_of(url: str) -> Proxy:
     return Proxy(parts.hostname, parts.port)
 
 
-def test_a_full_disk_is_waited_out(embedded_broker, make_topic: Callable, tables: str):
-    name, where = make_topic(embedded_broker, 2), embedded_broker.bootstrap
+def test_a_full_disk_is_waited_out(any_broker, make_topic: Callable, tables: str):
+    name, where = make_topic(any_broker, 2), any_broker.bootstrap
     produce(where, name, range(50), 2)
-    with consuming(where, name, tables, "classic") as consumer:
+    with consuming(where, name, tables, "auto") as consumer:
         until(lambda: count(tables) == 50, "the first were not stored")
         execute(tables, _FULL)
         produce(where, name, range(50, 100), 2)
@@ -83,10 +83,10 @@ class Silencing(ToyPredictor):
 
 
 def test_a_database_that_goes_silent_is_given_up_and_found_again(
-    embedded_broker, make_topic: Callable, tables: str, monkeypatch: pytest.MonkeyPatch
+    any_broker, make_topic: Callable, tables: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(patience, "ANSWER_S", 0.5)
-    name, where = make_topic(embedded_broker), embedded_broker.bootstrap
+    name, where = make_topic(any_broker), any_broker.bootstrap
     produce(where, name, range(200))
     settings = Settings(bootstrap=where, batch_size=16)
     with proxy_of(tables).running() as proxy:

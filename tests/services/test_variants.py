@@ -19,7 +19,6 @@ from fulgor.storage.migrate import migrate
 
 pytestmark = pytest.mark.services
 
-# Both brokers speak of messages alike: the embedded one does.
 FIRST = [message(record("a", value=1)), message(record("b", value=2)), message(record("c", value=3), record("d"))]
 # b again as it was, c with another value, d with another time (which makes it another row), and something new.
 SECOND = [
@@ -37,12 +36,12 @@ def tables(database: str) -> str:
 
 
 @pytest.fixture
-def live(embedded_broker, make_topic: Callable, tables: str) -> Callable[[list[bytes]], dict[str, int]]:
+def live(any_broker, make_topic: Callable, tables: str) -> Callable[[list[bytes]], dict[str, int]]:
     """Send messages to a topic of their own and consume it."""
 
     def run(values: list[bytes]) -> dict[str, int]:
-        name, settings = make_topic(embedded_broker), Settings(bootstrap=embedded_broker.bootstrap)
-        producer = Producer({"bootstrap.servers": embedded_broker.bootstrap})
+        name, settings = make_topic(any_broker), Settings(bootstrap=any_broker.bootstrap)
+        producer = Producer({"bootstrap.servers": any_broker.bootstrap})
         for value in values:
             producer.produce(name, value)
         assert producer.flush(20) == 0
