@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 EXTRAS := embedded,train,dev
 CANDIDATES := python3 python3.11 python3.12 python3.13 python3.14
+# Processes that share the tests: those on brokers mostly wait.
+JOBS := 4
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 # A virtual environment whose Python has gone (an upgrade of the system's) is made anew.
@@ -40,7 +42,7 @@ demo: $(STAMP) ## Run the whole pipeline on a simulated night, on this machine a
 	$(BIN)/fulgor demo $(ARGS)
 
 test: $(STAMP) ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -16,3 +17,17 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip(f"no real data at {SHARED / 'data'}")
     return SHARED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of one broker go to the same processes when several share the run (``pytest -n``).
+
+    Each process starts servers of its own; tests on brokers mostly wait, so they wait side by side.
+    """
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        kind = item.callspec.params.get("broker") if "broker" in names else None  # type: ignore[attr-defined]
+        if kind == "kafka" or "kafka_broker" in names:
+            item.add_marker(pytest.mark.xdist_group(f"kafka-{crc32(item.path.name.encode()) % 2}"))
+        elif kind == "embedded" or "embedded_broker" in names:
+            item.add_marker(pytest.mark.xdist_group(f"embedded-{crc32(item.path.name.encode()) % 2}"))
