@@ -164,7 +164,10 @@ class KafkaSource:
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Begin to deliver these partitions from these offsets."""
         self._reader.begin(offsets)
-        self._consumer.incremental_assign([theirs(partition, offset) for partition, offset in offsets.items()])
+        try:
+            self._consumer.incremental_assign([theirs(partition, offset) for partition, offset in offsets.items()])
+        except KafkaException as error:
+            raise BrokerError(f"{', '.join(map(str, offsets))}: cannot be read: {error.args[0]}") from error
         # librdkafka remembers a pause beyond the assignment that it was made in.
         self.resume(offsets)
 

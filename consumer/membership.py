@@ -18,6 +18,7 @@ from fulgor.consumer.committer import Committer, Fenced
 from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.source import Source
 from fulgor.consumer.threads import Background, Forget
+from fulgor.errors import BrokerError
 
 __all__ = ["Membership"]
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 # back at once would only have it taken again. A member that is late hears from the group within its heartbeats.
 _TAKEN_S = 10.0
 _LOOK_S = 1.0
+_RETRY_S = 1.0
 
 
 class Membership:
@@ -114,11 +116,18 @@ class Membership:
         if self._unread:
             self._let_go([*self._unread])
         started = self._claims.step()
+        partitions = [assignment.partition for assignment in started]
+        try:
+            if started:
+                self._source.assign({assignment.partition: assignment.expected for assignment in started})
+        except BrokerError as error:
+            log.warning("trying again: %s", error)  # unless the group takes them back at the next poll
+            self._claims.want(partitions, _RETRY_S)
+            return []
+        self._held.add(started)
         if started:
-            self._source.assign({assignment.partition: assignment.expected for assignment in started})
-            self._held.add(started)
             log.info("reading: %s", ", ".join(f"{one.partition} from {one.expected}" for one in started))
-        return [assignment.partition for assignment in started]
+        return partitions
 
     def leave(self) -> None:
         """Finish everything and release the feeds, before the group is left."""

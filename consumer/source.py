@@ -75,7 +75,13 @@ class Source(Protocol):
         ...
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Begin to deliver these partitions from these offsets, whether they were paused before or not."""
+        """Begin to deliver these partitions from these offsets, whether they were paused before or not.
+
+        Raises
+        ------
+        BrokerError
+            They cannot be read now: the group is taking them away.
+        """
         ...
 
     def unassign(self, partitions: Collection[Partition]) -> None:

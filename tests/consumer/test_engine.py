@@ -315,6 +315,22 @@ def test_the_polling_goes_on_while_a_claim_waits_for_the_database():
     assert committer.stored_offsets == list(range(10))
 
 
+def test_a_partition_that_cannot_be_read_just_now_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(membership, "_RETRY_S", 0.0)
+    source, committer = Source(values(10)), Committer()
+    assign, refusals = source.assign, [BrokerError("erroneous state")] * 2
+
+    def refusing(offsets: Mapping[Partition, int]) -> None:
+        if refusals:
+            raise refusals.pop()
+        assign(offsets)
+
+    source.assign = refusing
+    build(source, committer).run(until_end=True)
+    assert committer.stored_offsets == list(range(10))
+    assert committer.epoch == 3
+
+
 def test_a_partition_taken_back_while_it_is_claimed_is_released():
     source, committer = Source(values(10)), Committer()
     claim, away = committer.claim, Event()
