@@ -78,6 +78,7 @@ class Engine:
         self._done: deque[Committed] = deque()
         self._background = Background(pipeline, committer, self._done.append)
         self._held = Assignments()
+        self._shown: set[Partition] = set()
         self._claims = Claims(source, committer, self._background, begin, patience_s=limits.patience_s)
         self._membership = Membership(
             source, self._held, self._claims, self._background, committer,
@@ -173,12 +174,20 @@ class Engine:
         self._metrics.in_flight.set(self._intake.held)
         self._metrics.oldest_pending.set(self._intake.oldest_age())
         self._metrics.paused.set(self._intake.paused)
-        for assignment in self._held.all():
-            end = self._source.end_offset(assignment.partition)
-            if end is not None:
-                lag = max(end - self._held.stored(assignment.partition), 0)
-                self._metrics.lag.labels(assignment.partition.topic, str(assignment.partition.number)).set(lag)
+        self._show_lag()
         self._on_tick()
+
+    def _show_lag(self) -> None:
+        held = self._held.partitions()
+        for partition in self._shown.difference(held):  # another member shows it now
+            self._metrics.lag.remove(partition.topic, str(partition.number))
+        self._shown.intersection_update(held)
+        for partition in held:
+            end = self._source.end_offset(partition)
+            if end is not None:
+                self._shown.add(partition)
+                lag = max(end - self._held.stored(partition), 0)
+                self._metrics.lag.labels(partition.topic, str(partition.number)).set(lag)
 
     def _joined(self) -> bool:
         return self._membership.answered or self._source.is_member()

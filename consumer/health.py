@@ -97,7 +97,7 @@ class Health:
         with self._lock:
             joined, paused_since = self._joined, self._paused_since
         if not joined:
-            return Answer(False, "not yet a member of the group")
+            return Answer(False, "not yet a member of the group, or its partitions are not claimed yet")
         if not self._metrics.value("fulgor_database_up"):
             return Answer(False, "the database did not answer last")
         if paused_since is not None and self._clock() - paused_since >= _PAUSE_LIMIT_S:

@@ -31,7 +31,13 @@ def test_metrics_and_both_answers_share_a_port():
         assert "fulgor_messages_total 0.0" in body
         assert get(port, "/healthz") == (200, "application/json", '{"ok": true}\n')
         code, _, body = get(port, "/readyz")
-        assert (code, json.loads(body)) == (503, {"ok": False, "reason": "not yet a member of the group"})
+        assert (code, json.loads(body)) == (
+            503,
+            {
+                "ok": False,
+                "reason": "not yet a member of the group, or its partitions are not claimed yet",
+            },
+        )
         metrics.database_up.set(1)
         health.note(EngineState(joined=True, paused=False))
         assert get(port, "/readyz?verbose")[0] == 200

@@ -293,6 +293,21 @@ def test_all_bytes_are_given_back_after_losses():
     assert engine._intake.held == 0
 
 
+def test_the_lag_of_a_partition_is_shown_by_who_has_it():
+    source = Source(values(10))
+    engine = build(source, Committer())
+    engine._background.start()
+    engine._membership.assigned([HERE])
+    step(engine, lambda: source.begun == [0])
+    engine._tick()
+    assert engine._metrics.value("fulgor_consumer_lag", topic="t", partition="0") == 10
+    engine._membership.lost([HERE])
+    engine._tick()
+    shown = {sample.name for family in engine._metrics.lag.collect() for sample in family.samples}
+    assert shown == set()
+    engine._background.stop(5)
+
+
 def test_a_release_that_nobody_answers_does_not_end_the_consumer():
     source, committer = Source(values(10)), Committer()
     engine = build(source, committer, drain_s=0.3)
