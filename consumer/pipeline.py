@@ -19,18 +19,16 @@ import numpy as np
 
 from fulgor.consumer.batches import Buckets, FlushReason
 from fulgor.consumer.lineup import Lineup, Scorer
-from fulgor.consumer.messages import Assignment, Delivery, appended_at
+from fulgor.consumer.messages import Assignment, Delivery
 from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.results import dead_letter, result
 from fulgor.consumer.stream import Item, Record, Stream
 from fulgor.errors import BrokerError, MalformedError
-from fulgor.models.store import reference_id
 from fulgor.storage.rows import Coordinates, DeadLetter, Result
 
 __all__ = ["Cut", "Pending", "Pipeline"]
 
 log = logging.getLogger(__name__)
-
-_LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +58,9 @@ class _Slot:
     pending: Pending
     at: Coordinates
     item: Item
+
+    def result(self, row: dict[str, Any] | None, scorer: Scorer) -> Result:
+        return result(self.item, self.at, self.pending.delivery, row, scorer)
 
 
 class Pipeline:
@@ -161,7 +162,7 @@ class Pipeline:
         except BrokerError:
             raise
         except Exception as error:  # noqa: BLE001 - the quarantine: whatever a message does to the decoder, it is kept
-            pending.dead.append(_dead_letter(Coordinates(*_place(pending), 0, 0, 1, 1), "decode", error))
+            pending.dead.append(dead_letter(Coordinates(*_place(pending), 0, 0, 1, 1), "decode", error))
             return []
         self._metrics.stage_items.labels("decode").inc(len(records))
         if not records:
@@ -187,7 +188,7 @@ class Pipeline:
                 raise record
             items = self._stream.prepare(record)
         except Exception as error:  # noqa: BLE001 - the quarantine, as above, for one record
-            pending.dead.append(_dead_letter(Coordinates(*where, 0, records, 1), "prepare", error))
+            pending.dead.append(dead_letter(Coordinates(*where, 0, records, 1), "prepare", error))
             return
         self._metrics.stage_items.labels("prepare").inc(len(items))
         if not items:
@@ -198,9 +199,8 @@ class Pipeline:
                 pending.waiting += 1
                 yield _Slot(pending, at, item)
             else:
-                slot = _Slot(pending, at, item)
-                pending.results.append(_result(slot, None, self._lineup.live))
-                pending.shadows += [_result(slot, None, shadow) for shadow in self._lineup.shadows]
+                pending.results.append(result(item, at, pending.delivery, None, self._lineup.live))
+                pending.shadows += [result(item, at, pending.delivery, None, one) for one in self._lineup.shadows]
 
     def _infer(self, slots: Sequence[_Slot], reason: FlushReason) -> None:
         self._metrics.flushes.labels(reason.value).inc()
@@ -210,7 +210,7 @@ class Pipeline:
             rows = self._predict(live, slots)
         self._metrics.stage_items.labels("infer").inc(len(slots))
         for slot, row in zip(slots, rows, strict=True):
-            slot.pending.results.append(_result(slot, row, live))
+            slot.pending.results.append(slot.result(row, live))
             slot.pending.waiting -= 1
         for shadow in self._lineup.shadows:
             self._infer_beside(shadow, slots)
@@ -220,7 +220,7 @@ class Pipeline:
         try:
             with self._timed("shadow"):
                 results = [
-                    _result(slot, row, shadow) for slot, row in zip(slots, self._predict(shadow, slots), strict=True)
+                    slot.result(row, shadow) for slot, row in zip(slots, self._predict(shadow, slots), strict=True)
                 ]
         except Exception:
             self._metrics.shadow_lost.labels(str(shadow.model_id)).inc(len(slots))
@@ -230,8 +230,8 @@ class Pipeline:
             return
         self._failing.discard(shadow.model_id)
         self._metrics.stage_items.labels("shadow").inc(len(slots))
-        for slot, result in zip(slots, results, strict=True):
-            slot.pending.shadows.append(result)
+        for slot, row in zip(slots, results, strict=True):
+            slot.pending.shadows.append(row)
 
     def _predict(self, scorer: Scorer, slots: Sequence[_Slot]) -> list[dict[str, Any] | None]:
         """Run a model; a batch that it has no memory for is halved, down to an item that gets no score."""
@@ -265,43 +265,3 @@ def _place(pending: Pending) -> tuple[int, int, int]:
 
 def _shapes(item: Item) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple((name, array.shape) for name, array in sorted(item.arrays.items()))
-
-
-def _dead_letter(at: Coordinates, stage: str, error: Exception) -> DeadLetter:
-    if isinstance(error, MalformedError):
-        stage = error.stage
-    return DeadLetter(at, stage, type(error).__name__, str(error) or type(error).__name__)
-
-
-def _result(slot: _Slot, row: dict[str, Any] | None, scorer: Scorer) -> Result:
-    item, classes = slot.item, scorer.predictor.classes
-    vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if _is_storable(row[k])}
-    probabilities = None if row is None else _floats(row["probabilities"])
-    known = probabilities is not None and None not in probabilities
-    scores = None if row is None else _floats(row["scores"])
-    anomaly = None if row is None else _floats(row["anomaly"].reshape(1))[0]
-    unscorable = item.unscorable
-    if unscorable is None and ("latent" not in vectors or anomaly is None):
-        unscorable = (
-            "the model ran out of memory" if row is None else "the model gave no finite value that fits for this input"
-        )
-    return Result(
-        at=slot.at, model_id=scorer.model_id, alert=item.alert, time=item.time, time_ns=item.time_ns,
-        object=item.object, content_hash=item.content_hash, columns=item.columns, flags=item.flags,
-        latent=vectors.get("latent"), stamp_latent=vectors.get("stamp_latent"),
-        probabilities=probabilities,
-        class_name=classes[int(np.argmax(row["probabilities"]))] if known and row is not None else None,
-        scores=scores, anomaly=anomaly, reference=None if anomaly is None else reference_id(scorer.predictor.card),
-        unscorable=unscorable,
-        appended_at=appended_at(slot.pending.delivery.timestamp_ms),
-    )  # fmt: skip
-
-
-def _is_storable(vector: np.ndarray[Any, Any]) -> bool:
-    """Tell whether a latent is finite and fits half precision, in which nearest neighbours are looked for."""
-    return bool(np.isfinite(vector).all() and np.abs(vector).max(initial=0.0) <= _LARGEST_HALF)
-
-
-def _floats(values: np.ndarray[Any, Any]) -> list[float | None]:
-    """Return float32 values as a list, None for what is not finite: a score is NULL, never NaN."""
-    return [float(value) if np.isfinite(value) else None for value in values]
