@@ -321,6 +321,22 @@ def test_a_release_that_nobody_answers_does_not_end_the_consumer():
     engine._background.stop(5)
 
 
+def test_a_partition_fenced_while_it_is_revoked_is_let_go_and_not_claimed_again():
+    source, committer = Source(values(10)), Committer()
+    fence_once(committer)
+    engine = build(source, committer)
+    engine._background.start()
+    engine._membership.assigned([HERE])
+    step(engine, lambda: source.begun == [0])
+    for polled in source.poll(0):
+        engine._receive(polled)
+    engine._membership.revoked([HERE])  # drains, and learns only then that another member has the feed
+    assert engine._claims.idle
+    assert (engine._held.all(), source.position) == ([], None)
+    assert (committer.epoch, committer.released) == (2, 0)
+    engine._background.stop(5)
+
+
 def test_the_polling_goes_on_while_a_claim_waits_for_the_database():
     source, committer = Source(values(10)), Committer()
     claim, away = committer.claim, Event()
