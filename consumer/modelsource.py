@@ -64,7 +64,13 @@ class ModelSource:
                 live = live_model(connection, stream.name)
             elif not is_shipped:
                 log.info("the live model is %s (%s), not the one that ships with fulgor", live.name, live.hash)
-        check_preparation(stream, live.preprocessing_hash)
+        if live.preprocessing_hash != stream.preprocessing_hash:
+            raise ModelError(
+                f"the live model {live.name} ({live.hash}) was trained with preparation {live.preprocessing_hash}, this"
+                f" program prepares {stream.name} with {stream.preprocessing_hash}: promote one of this version, as"
+                f" the one that ships with it is: 'fulgor models add {self._shipped}', then 'fulgor models promote"
+                f" {_card(self._shipped)['model_hash']}'"
+            )
         return self(live)
 
     def named(self, stream: Stream, folders: Sequence[Path]) -> list[Predictor]:

@@ -119,6 +119,14 @@ def test_two_models_named_at_the_start_score_side_by_side(tables: str, tmp_path:
         assert (account.stored, account.shadow, check(connection).closed) == (12, 12, True)
 
 
+def test_a_live_model_of_another_version_says_what_to_type(tables: str, tmp_path: Path):
+    old = json.loads((copy(tmp_path / "old", preprocessing_hash="0" * 16) / "card.json").read_text())
+    with connect(tables) as connection:
+        register_model(connection, old)
+    with pytest.raises(ModelError, match=r"preparation 0+, .*'fulgor models add .*shipped/ztf', then 'fulgor models"):
+        source(tables, tmp_path / "store").live(instrument("ztf", load_settings({})))
+
+
 def _preparation() -> str:
     return instrument("ztf", load_settings({})).preprocessing_hash
 
