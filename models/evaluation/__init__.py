@@ -8,6 +8,9 @@
 :mod:`rulers`         classifiers of metadata, history counts and provenance alone (scikit-learn)
 :mod:`validation`     one way to measure any method: fit, predict, keep every probability
 :mod:`result`         what is kept, and paired differences of two methods
+:mod:`served`         a model that was trained elsewhere, on alerts its card does not list as used
+:mod:`suite`          what is always measured together
+:mod:`tables`         Markdown tables; :mod:`report` puts them together
 ====================  =======================================================================
 """
 
