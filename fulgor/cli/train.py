@@ -45,7 +45,7 @@ def train(
     """Train a model, export it for CPU and GPU, and write its card."""
     if stream not in ("ztf", "leela"):
         raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf and leela")
-    _require("onnx", "onnxscript", "sklearn")
+    _require("onnx", "onnxscript", "sklearn", "zuko", "coniferest")
     out, name = out or Path(f"model-{stream}"), name or stream
     if stream == "leela":
         from fulgor.cli.train_leela import train_leela
@@ -71,8 +71,19 @@ def train(
     data["classes"] = {label: int((dataset.labels == k).sum()) for k, label in enumerate(dataset.classes)}
     if also is not None:
         data["also_measured"] = _measured(model, *_read(ztf, also, None), also)
-    card = save(model, out, name=name, preprocessing_hash=ztf.preprocessing_hash, data=data, stream=stream)
-    typer.echo(_report(card, out))
+    save(model, out, name=name, preprocessing_hash=ztf.preprocessing_hash, data=data, stream=stream)
+    typer.echo(_report(_scored(model, dataset, seed, out, f"held out of {archive.name}"), out))
+
+
+def _scored(model: TrainedModel, dataset: Dataset, seed: int, out: Path, source: str) -> dict[str, Any]:
+    """Fit the anomaly scores to the latents of the training part, and return the card."""
+    from fulgor.models.fitting import infer
+    from fulgor.models.scores.attach import attach_scores
+    from fulgor.models.training import PARTS
+
+    parts = dataset.split(PARTS, seed)
+    training, reference = (infer(model.network, dataset, parts[part]) for part in ("train", "reference"))
+    return attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source, seed=seed)
 
 
 def _require(*packages: str) -> None:

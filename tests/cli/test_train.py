@@ -49,7 +49,8 @@ def test_an_unknown_stream_is_refused() -> None:
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fulgor.cli.train.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"needs onnx and onnxscript and sklearn: pip install 'fulgor\[train\]'"):
+    missing = "onnx and onnxscript and sklearn and zuko and coniferest"
+    with pytest.raises(SettingsError, match=rf"needs {missing}: pip install 'fulgor\[train\]'"):
         run("ztf", "--archive", "x")
 
 
