@@ -127,7 +127,7 @@ def throttled(arguments: argparse.Namespace, bootstrap: str, server: str, alerts
             send(bootstrap, topic, alerts, arguments.count)
             sent = time.monotonic() - started
             time.sleep(max(arguments.seconds - sent, 0))
-            taken = connection.execute("SELECT sum(next_offset) FROM fulgor.feed").fetchone()[0]
+            taken = int(connection.execute("SELECT sum(next_offset) FROM fulgor.feed").fetchone()[0])
             slow_s = time.monotonic() - started
             connection.execute("UPDATE public.throttle SET seconds = 0")
             await_alive(consumer, connection, "SELECT sum(next_offset) FROM fulgor.feed", arguments.count)
