@@ -16,7 +16,6 @@ import psycopg
 from fulgor.storage.database import Connection, connect, transient, translated
 from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
-from fulgor.streams.leelajoin import join_chunks
 
 __all__ = ["JOBS", "Job", "run_jobs"]
 
@@ -48,8 +47,14 @@ def _measure_nights(connection: Connection) -> str:
     return f"{measured} nights measured" + (f", {len(without)} models have no sample" if without else "")
 
 
+def _join_chunks(connection: Connection) -> str:
+    from fulgor.streams.leelajoin import join_chunks  # scipy, which the status of jobs does not need
+
+    return join_chunks(connection)
+
+
 JOBS: tuple[Job, ...] = (
-    Job("leela-join", "pulses at the seams of contiguous LEELA chunks, revised with both sides known", join_chunks),
+    Job("leela-join", "pulses at the seams of contiguous LEELA chunks, revised with both sides known", _join_chunks),
     Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),
     Job("drift", "each night's latents against the sample that was kept with their model", _measure_nights),
 )

@@ -60,7 +60,9 @@ def loaded(statement: str) -> set[str]:
         ("import fulgor.cli.app", {"numpy", "torch", "astropy", "matplotlib", "pandas", "confluent_kafka"}),
         ("import fulgor.consumer.consume", {"torch", "astropy", "matplotlib", "pandas"}),
         ("import fulgor.streams.ztf", {"torch", "astropy", "matplotlib", "pandas"}),
+        ("import fulgor.streams.leela", {"torch", "astropy", "matplotlib", "pandas", "onnxruntime"}),
         ("import fulgor.models.serving", {"torch", "onnx"}),
+        ("import fulgor.models.leela.serving", {"torch", "onnx"}),
     ],
 )
 def test_a_room_costs_only_that_room(statement: str, absent: set[str]):

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from fulgor.consumer.settings import Settings
 from fulgor.consumer.stream import Item, Record
 from fulgor.errors import MalformedError
-from fulgor.preprocessing.leela import DEFAULT, LeelaChunk, LeelaDecoder, LeelaFlag, PreparedChunk, prepare
+from fulgor.preprocessing.leela import (
+    DEFAULT,
+    NOMINAL_INTERVAL_NS,
+    LeelaChunk,
+    LeelaDecoder,
+    LeelaFlag,
+    PreparedChunk,
+    prepare,
+)
+from fulgor.preprocessing.leela.filters import band_pass
 from fulgor.preprocessing.leela.nodes import read_nodes
 from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.schemas import schema_source
@@ -95,6 +104,8 @@ class LEELA:
         self._decoder = LeelaDecoder(schema_source(settings.schemas) if settings.schemas else None)
         self._nodes = read_nodes(settings.nodes) if settings.nodes else None
         self.preprocessing_hash = DEFAULT.content_hash
+        # Its first call imports scipy.signal: not while the first chunk waits.
+        band_pass(np.zeros(2 * DEFAULT.guard + 1), NOMINAL_INTERVAL_NS, DEFAULT)
 
     def decode(self, value: bytes) -> Sequence[Record | MalformedError]:
         """Return the chunks of a message, each decoded or an error of its own."""

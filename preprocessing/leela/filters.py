@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import ifft, next_fast_len, rfft
-from scipy.signal import butter, sosfreqz
 
 from fulgor.preprocessing.leela.recipe import Recipe
 
@@ -72,6 +71,8 @@ def with_edges(samples: Floats, guard: int, before: Floats | None = None, after:
 @lru_cache(maxsize=64)
 def _responses(size: int, interval_ns: float, recipe: Recipe) -> NDArray[np.complex128]:
     """Return |H|^2 and H, complex128 (2, F), at a transform's frequencies from 0, doubled to give analytic signals."""
+    from scipy.signal import butter, sosfreqz  # slow to import: only where a chunk is filtered
+
     rate = 1e9 / interval_ns
     sos = butter(recipe.order, [recipe.low_hz, recipe.high_hz], "bandpass", fs=rate, output="sos")
     frequencies = np.arange(size // 2 + 1) * (rate / size)

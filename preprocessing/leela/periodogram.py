@@ -11,7 +11,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal import get_window
 
 __all__ = ["HIGHEST_HZ", "SEGMENT", "periodogram"]
 
@@ -38,6 +37,8 @@ def periodogram(signals: NDArray[np.float64], interval_ns: float, segment: int =
     ndarray
         float64 (..., frequencies, times), each with a maximum of 1; zeros for a chunk without power.
     """
+    from scipy.signal import get_window  # slow to import: only where it is used
+
     rate = 1e9 / interval_ns
     segments = sliding_window_view(signals, segment, axis=-1)[..., :: segment - segment // 8, :]
     tapered = (segments - segments.mean(axis=-1, keepdims=True)) * get_window(("tukey", 0.25), segment)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.leela.recipe import NOMINAL_INTERVAL_NS
@@ -52,5 +51,12 @@ def take_windows(
     places = guard + np.array([pulse.peak for pulse in pulses])[:, None] + steps
     inside = (places >= 0) & (places <= len(signal) - 1)
     clipped = np.clip(places, 0, len(signal) - 1)
-    values = signal[clipped.astype(np.intp)] if ratio == 1.0 else CubicSpline(np.arange(len(signal)), signal)(clipped)
+    values = signal[clipped.astype(np.intp)] if ratio == 1.0 else _between(signal, clipped)
     return np.where(inside, values, 0.0).astype(np.float32), inside
+
+
+def _between(signal: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a signal between its samples."""
+    from scipy.interpolate import CubicSpline  # slow to import, and few receivers need it
+
+    return np.asarray(CubicSpline(np.arange(len(signal)), signal)(places), np.float64)
