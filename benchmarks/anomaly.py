@@ -100,9 +100,7 @@ def new_network(dataset: Dataset, index: np.ndarray, config: TrainingConfig) -> 
     torch.manual_seed(config.seed)
     steps = dataset.arrays["sequence"].shape[1]
     network = ZtfNetwork(Architecture(features.shape[1], config.size, config.width, steps=steps))
-    spread = features.std(axis=0)
-    network.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
-    network.feature_std.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+    network.metadata.fit(torch.from_numpy(features))
     return network
 
 

@@ -127,6 +127,30 @@ class Dataset:
         found = {name: int((labels == number).sum()) for number, name in enumerate(self.classes)}
         return {**found, "unlabelled": int((labels == UNLABELLED).sum())}
 
+    def fingerprint(self) -> str:
+        """Return 16 hex digits over objects, labels and features: enough to tell one training set from another."""
+        digest = hashlib.blake2b(digest_size=8)
+        for array in (self.labels, self.arrays["features"]):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update("\n".join(self.objects.tolist()).encode())
+        return digest.hexdigest()
+
+    def part(self, index: NDArray[np.int64]) -> Dataset:
+        """Return some of the alerts."""
+        arrays = {name: np.asarray(array[index]) for name, array in self.arrays.items()}
+        return Dataset(arrays, self.labels[index], self.objects[index], self.classes)
+
+    def joined(self, other: Dataset) -> Dataset:
+        """Return the alerts of both; ModelError where the classes differ."""
+        if self.classes != other.classes:
+            raise ModelError(f"data sets of {self.classes} and {other.classes} cannot be joined")
+        return Dataset(
+            {name: np.concatenate([array, other.arrays[name]]) for name, array in self.arrays.items()},
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.objects, other.objects]),
+            self.classes,
+        )
+
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` per array, which :meth:`open` maps into memory."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fulgor.errors import ModelError
+from fulgor.models.augmentation import Augmentation, corrupt, turn
+from fulgor.models.batches import Batch, Index, batches
+from fulgor.models.checkpoint import Checkpoint, Standing
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.layout import OUTPUTS
-from fulgor.models.objective import Batch, Corruption, Weights, corrupt, objective
+from fulgor.models.objective import Weights, objective
 from fulgor.models.ztf import ZtfNetwork
 
 __all__ = ["Epoch", "Index", "TrainingConfig", "class_balance", "fit", "infer", "rate_at"]
@@ -32,8 +34,6 @@ WARM_UP = 0.05
 
 CLIP = 5.0
 """Largest norm of a gradient."""
-
-Index = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,12 @@ class TrainingConfig:
         Peak learning rate and weight decay of AdamW.
     seed : int
         Of split, weights and draws.
-    corruption : Corruption
-        Damage done to the input.
+    augmentation : Augmentation
+        What is done to the input.
     weights : Weights
         Parts of the objective.
+    ignored : tuple of int
+        Features that the network must not see.
     """
 
     size: int = 31
@@ -66,8 +68,9 @@ class TrainingConfig:
     rate: float = 3e-3
     decay: float = 1e-4
     seed: int = 0
-    corruption: Corruption = field(default_factory=Corruption)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     weights: Weights = field(default_factory=Weights)
+    ignored: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,6 @@ class Epoch:
     loss: float
     validation: float
     best: bool
-
-
-def _batches(dataset: Dataset, index: Index, size: int) -> Iterator[Batch]:
-    for start in range(0, len(index), size):
-        chosen = index[start : start + size]
-        arrays = dataset.take(chosen)
-        labels = torch.from_numpy(np.asarray(dataset.labels[chosen]))
-        inputs = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        yield Batch(**inputs, labels=labels)
 
 
 def class_balance(dataset: Dataset, index: Index) -> Tensor:
@@ -105,14 +99,8 @@ def rate_at(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
-def fit(
-    network: ZtfNetwork,
-    dataset: Dataset,
-    parts: dict[str, Index],
-    config: TrainingConfig,
-    progress: Callable[[Epoch], None],
-) -> dict[str, Any]:
-    """Run the passes, and leave the best weights in the network.
+class _Passes:
+    """One training: network, data and schedule.
 
     Parameters
     ----------
@@ -124,8 +112,82 @@ def fit(
         Of them, ``train`` and ``validation``.
     config : TrainingConfig
         Schedule.
+    """
+
+    def __init__(self, network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index], config: TrainingConfig) -> None:
+        self.network, self.dataset, self.parts, self.config = network, dataset, parts, config
+        self.device = next(network.parameters()).device
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
+        self.balance = class_balance(dataset, parts["train"]).to(self.device)
+
+    def run(self, number: int) -> tuple[float, float]:
+        """Do pass ``number`` (from 1); return the training and the validation loss."""
+        config = self.config
+        order = np.random.default_rng([config.seed, number]).permutation(self.parts["train"])
+        random = torch.Generator().manual_seed(config.seed * 100_003 + number)
+        torch.manual_seed(config.seed * 100_003 + number)  # of what the network drops
+        softness = SOFTEST * max(0.0, 1.0 - (number - 1) / (HARD_FROM * config.epochs))
+        self.network.train()
+        loss, steps = 0.0, math.ceil(len(order) / config.batch)
+        for step, batch in enumerate(batches(self.dataset, order, config.batch)):
+            rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            loss += self._step(batch, softness, random) / steps
+        self.network.eval()
+        return loss, self._validate()
+
+    def _loss(self, batch: Batch, softness: float, random: torch.Generator) -> Tensor:
+        """Return the loss of a batch, in half precision where the device is made for it."""
+        how = self.config.augmentation
+        turned = turn(self.network.cropped(batch), how, random)
+        damaged, hidden = corrupt(turned, how, random)
+        true, seen, hidden = turned.to(self.device), damaged.to(self.device), hidden.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            return objective(self.network, true, seen, hidden, self.balance, self.config.weights, softness)
+
+    def _step(self, batch: Batch, softness: float, random: torch.Generator) -> float:
+        """Take one step and return its loss."""
+        loss = self._loss(batch, softness, random)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Return the mean validation loss, with the same damage after every pass."""
+        random = torch.Generator().manual_seed(self.config.seed)
+        index = self.parts["validation"]
+        parts = batches(self.dataset, index, 4 * self.config.batch)
+        return sum(float(self._loss(batch, 0.0, random)) * len(batch.labels) for batch in parts) / len(index)
+
+
+def fit(
+    network: ZtfNetwork,
+    dataset: Dataset,
+    parts: dict[str, Index],
+    config: TrainingConfig,
+    progress: Callable[[Epoch], None],
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:
+    """Run the passes, and leave the best weights in the network.
+
+    Parameters
+    ----------
+    network : ZtfNetwork
+        Changed in place; it is trained on the device that it is on.
+    dataset : Dataset
+        Prepared alerts.
+    parts : dict of str to ndarray
+        Of them, ``train`` and ``validation``.
+    config : TrainingConfig
+        Schedule.
     progress : callable
-        Called after every pass.
+        Called after every pass, those of an interrupted training included.
+    checkpoint : Checkpoint, optional
+        Where the training goes on from, and where it leaves its state after every pass.
 
     Returns
     -------
@@ -135,68 +197,41 @@ def fit(
     Raises
     ------
     ModelError
-        No pass had a finite validation loss.
+        No pass had a finite validation loss, or the checkpoint is of another training.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-    balance = class_balance(dataset, parts["train"])
-    order = np.random.default_rng(config.seed)
-    best, best_loss, best_epoch, losses = copy.deepcopy(network.state_dict()), math.inf, 0, []
-    for number in range(1, config.epochs + 1):
-        random = torch.Generator().manual_seed(config.seed * 100_003 + number)
-        softness = SOFTEST * max(0.0, 1.0 - (number - 1) / (HARD_FROM * config.epochs))
-        shuffled = order.permutation(parts["train"])
-        loss, steps = 0.0, math.ceil(len(shuffled) / config.batch)
-        for step, batch in enumerate(_batches(dataset, shuffled, config.batch)):
-            rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss += _step(network, optimiser, batch, balance, config, softness, random) / steps
-        validation = _validate(network, dataset, parts["validation"], balance, config)
-        losses.append((loss, validation))
-        if better := validation < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), validation, number
-        progress(Epoch(number, config.epochs, loss, validation, better))
-        if number - best_epoch >= config.patience:
+    passes = _Passes(network, dataset, parts, config)
+    standing = checkpoint.restore(network, passes.optimiser) if checkpoint else None
+    standing = standing or Standing(_copied(network))
+    for number, (loss, validation) in enumerate(standing.losses, 1):
+        progress(Epoch(number, config.epochs, loss, validation, number == standing.best_epoch))
+    for number in range(len(standing.losses) + 1, config.epochs + 1):
+        if standing.losses and number - 1 - standing.best_epoch >= config.patience:
             break
-    if not math.isfinite(best_loss):
+        loss, validation = passes.run(number)
+        standing.losses.append((loss, validation))
+        if better := validation < standing.best_loss:
+            standing.best, standing.best_epoch, standing.best_loss = _copied(network), number, validation
+        if checkpoint:
+            checkpoint.save(network, passes.optimiser, standing)
+        progress(Epoch(number, config.epochs, loss, validation, better))
+    if not math.isfinite(standing.best_loss):
         raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
-    network.load_state_dict(best)
-    return {"epochs_run": len(losses), "best_epoch": best_epoch, "validation_loss": best_loss}
+    network.load_state_dict(standing.best)
+    network.eval()
+    return {
+        "epochs_run": len(standing.losses),
+        "best_epoch": standing.best_epoch,
+        "validation_loss": standing.best_loss,
+    }
 
 
-def _step(
-    network: ZtfNetwork,
-    optimiser: torch.optim.Optimizer,
-    batch: Batch,
-    balance: Tensor,
-    config: TrainingConfig,
-    softness: float,
-    random: torch.Generator,
-) -> float:
-    """Take one step and return its loss."""
-    damaged, hidden = corrupt(batch, network.feature_mean, config.corruption, random)
-    loss = objective(network, batch, damaged, hidden, balance, config.weights, softness)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-    optimiser.step()
-    return float(loss.detach())
-
-
-@torch.no_grad()
-def _validate(network: ZtfNetwork, dataset: Dataset, index: Index, balance: Tensor, config: TrainingConfig) -> float:
-    """Return the mean validation loss, with the same damage after every pass."""
-    random = torch.Generator().manual_seed(config.seed)
-    total = 0.0
-    for batch in _batches(dataset, index, 4 * config.batch):
-        damaged, hidden = corrupt(batch, network.feature_mean, config.corruption, random)
-        loss = objective(network, batch, damaged, hidden, balance, config.weights, 0.0)
-        total += float(loss) * len(batch.labels)
-    return total / len(index)
+def _copied(network: ZtfNetwork) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
 @torch.no_grad()
 def infer(network: ZtfNetwork, dataset: Dataset, index: Index, size: int = 256) -> dict[str, NDArray[np.float32]]:
     """Return the network's outputs for some alerts, by the names in :data:`fulgor.models.layout.OUTPUTS`."""
-    rows = [[part.numpy() for part in network(*batch[:5])] for batch in _batches(dataset, index, size)]
+    device = next(network.parameters()).device
+    rows = [[part.cpu().numpy() for part in network(*batch.to(device)[:5])] for batch in batches(dataset, index, size)]
     return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}

@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fulgor.models.batches import Batch
 from fulgor.models.dataset import UNLABELLED
 from fulgor.models.decoders import history_detections
-from fulgor.models.layout import HIDEABLE, SINCE_PREVIOUS
 from fulgor.models.symmetry import ORDER
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["Batch", "Corruption", "Weights", "corrupt", "objective", "soft_minimum"]
+__all__ = ["Weights", "class_loss", "objective", "sequence_loss", "soft_minimum"]
 
 SEEN_POINT = 0.3
 """Weight of a light-curve point that the network was shown, against 1 for a hidden one."""
-
-
-class Batch(NamedTuple):
-    """Model input of N alerts, and their labels int64 (N,)."""
-
-    stamps: Tensor
-    masks: Tensor
-    sequence: Tensor
-    sequence_mask: Tensor
-    features: Tensor
-    labels: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Corruption:
-    """How a training input is damaged before the network sees it.
-
-    Parameters
-    ----------
-    noise : float
-        Standard deviation added to valid pixels, in the stamps' units.
-    stripe : float
-        Probability that a stripe along one edge is masked out, as at the border of a detector.
-    hidden : float
-        Probability that a step before the alert tells its time and band only.
-    forgotten : float
-        Probability that an alert loses its history: the first alert of an object has none.
-    dropped : float
-        Probability that a feature is replaced by its mean.
-    """
-
-    noise: float = 0.05
-    stripe: float = 0.1
-    hidden: float = 0.25
-    forgotten: float = 0.15
-    dropped: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,57 +39,6 @@ class Weights:
     entropy: float = 0.5
 
 
-def _chosen(shape: tuple[int, ...], probability: float, random: torch.Generator) -> Tensor:
-    return (torch.rand(shape, generator=random) < probability).float()
-
-
-def _stripes(batch: Batch, probability: float, random: torch.Generator) -> Tensor:
-    """Return (N, 1, H, H): 0 on a random stripe along one edge of some alerts' stamps, else 1."""
-    count, size = len(batch.stamps), batch.stamps.shape[-1]
-    depth = torch.randint(1, size // 3, (count, 1), generator=random)
-    stripe = (torch.arange(size) < depth).float() * _chosen((count, 1), probability, random)
-    rows = (1.0 - stripe).reshape(count, 1, size, 1).expand(-1, -1, -1, size)
-    return torch.where(_chosen((count, 1, 1, 1), 0.5, random) > 0, rows, rows.transpose(2, 3))
-
-
-def corrupt(batch: Batch, mean: Tensor, how: Corruption, random: torch.Generator) -> tuple[Batch, Tensor]:
-    """Return a damaged copy of a batch, and which steps it hides.
-
-    Parameters
-    ----------
-    batch : Batch
-        The true input; it is not changed.
-    mean : Tensor
-        (F,): what a dropped feature is replaced by.
-    how : Corruption
-        How much.
-    random : torch.Generator
-        Source of all randomness.
-
-    Returns
-    -------
-    Batch
-        The damaged copy.
-    Tensor
-        (N, L): 1 where the photometry of a step was hidden.
-    """
-    count, steps = batch.sequence_mask.shape
-    masks = batch.masks * _stripes(batch, how.stripe, random)
-    stamps = (batch.stamps + how.noise * torch.randn(batch.stamps.shape, generator=random)) * masks
-    earlier = batch.sequence_mask.clone()
-    earlier[:, -1] = 0.0
-    forgotten = _chosen((count, 1), how.forgotten, random) * earlier
-    hidden = _chosen((count, steps), how.hidden, random) * earlier
-    kept = batch.sequence_mask - forgotten
-    sequence = batch.sequence * kept.unsqueeze(2)
-    sequence[:, :, HIDEABLE] *= (1.0 - hidden).unsqueeze(2)
-    sequence[:, -1, SINCE_PREVIOUS] *= 1.0 - forgotten.amax(1)
-    dropped = _chosen(tuple(batch.features.shape), how.dropped, random)
-    features = torch.where(dropped > 0, mean, batch.features)
-    damaged = Batch(stamps, masks, sequence, kept, features, batch.labels)
-    return damaged, torch.maximum(hidden, forgotten)
-
-
 def soft_minimum(errors: Tensor, softness: float) -> Tensor:
     """Return the least error over the orientations, (N,), softened so that all eight can learn.
 
@@ -143,7 +55,7 @@ def soft_minimum(errors: Tensor, softness: float) -> Tensor:
     return -temperature * (torch.logsumexp(-errors / temperature, dim=1) - torch.log(torch.tensor(float(ORDER))))
 
 
-def _sequence_loss(network: ZtfNetwork, latent: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
+def sequence_loss(network: ZtfNetwork, latent: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
     """Return the robust mean deviation of the history's detections, hidden ones first."""
     points = history_detections(batch.sequence, batch.sequence_mask)
     weight = points * (SEEN_POINT + (1.0 - SEEN_POINT) * hidden)
@@ -152,7 +64,8 @@ def _sequence_loss(network: ZtfNetwork, latent: Tensor, batch: Batch, hidden: Te
     return (weight * loss).sum() / weight.sum().clamp(min=1.0)
 
 
-def _class_loss(logits: Tensor, labels: Tensor, balance: Tensor, entropy: float) -> Tensor:
+def class_loss(logits: Tensor, labels: Tensor, balance: Tensor, entropy: float) -> Tensor:
+    """Return the balanced cross-entropy of the labelled alerts, less the entropy that is rewarded."""
     known = labels != UNLABELLED
     if not bool(known.any()):
         return logits.sum() * 0.0
@@ -179,7 +92,7 @@ def objective(
     batch, damaged : Batch
         What is to be rebuilt, and what the network sees.
     hidden : Tensor
-        (N, L), from :func:`corrupt`.
+        (N, L), from :func:`fulgor.models.augmentation.corrupt`.
     balance : Tensor
         (classes,): weight of each class; inverse frequencies make the class prior uniform.
     weights : Weights
@@ -190,6 +103,6 @@ def objective(
     latents = network.encode(*damaged[:5])
     errors, pixels = network.stamp_decoder.errors(latents.stamp, batch.stamps, batch.masks)
     stamps = (soft_minimum(errors, softness) * (pixels > 0)).mean()
-    sequence = _sequence_loss(network, latents.object, batch, hidden)
-    classes = _class_loss(network.classifier(latents.object), batch.labels, balance, weights.entropy)
+    sequence = sequence_loss(network, latents.object, batch, hidden)
+    classes = class_loss(network.classifier(latents.object), batch.labels, balance, weights.entropy)
     return weights.stamps * stamps + weights.sequence * sequence + weights.classes * classes

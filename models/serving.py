@@ -26,7 +26,7 @@ from fulgor.models.scores.suite import ScoreSuite
 __all__ = ["SHIPPED", "Backend", "LoadedModel", "load"]
 
 SHIPPED = Path(__file__).parent / "shipped"
-"""Folder of the models that come with the package, one per stream."""
+"""Folder of the models that come with the package: each stream's default bears its name."""
 
 CHUNK = 64
 """Alerts per run on the CPU: what lies between two layers then stays in the processor's cache."""

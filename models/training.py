@@ -10,22 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 
 from fulgor.errors import ModelError
+from fulgor.models.batches import Index
+from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
-from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
+from fulgor.models.fitting import Epoch, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "TrainedModel", "measure", "train"]
+__all__ = ["PARTS", "TrainedModel", "best_temperature", "measure", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
@@ -63,7 +67,13 @@ class TrainedModel:
 
 
 def train(
-    dataset: Dataset, config: TrainingConfig | None = None, progress: Callable[[Epoch], None] | None = None
+    dataset: Dataset,
+    config: TrainingConfig | None = None,
+    progress: Callable[[Epoch], None] | None = None,
+    *,
+    folder: Path | None = None,
+    preparation: str = "",
+    device: str = "cpu",
 ) -> TrainedModel:
     """Train a ZTF model.
 
@@ -75,16 +85,23 @@ def train(
         Sizes and schedule.
     progress : callable, optional
         Called after every pass.
+    folder : Path, optional
+        Where checkpoint and curves are kept; a training that was interrupted there goes on.
+    preparation : str
+        Content hash of the preparation, which a checkpoint must share.
+    device : str
+        ``cpu`` or ``cuda``; on the latter most of the arithmetic is done in bfloat16.
 
     Returns
     -------
     TrainedModel
-        The weights of the pass with the least validation loss.
+        The weights of the pass with the least validation loss, on the CPU.
 
     Raises
     ------
     ModelError
-        A part of the split is empty or too small for what is fitted to it.
+        A part of the split is empty or too small for what is fitted to it, or the folder holds the
+        checkpoint of another training.
     """
     config = config or TrainingConfig()
     parts = dataset.split(PARTS, config.seed)
@@ -92,9 +109,11 @@ def train(
     if empty:
         raise ModelError(f"{len(dataset)} alerts leave nothing for {', '.join(empty)}; take a larger archive")
     torch.manual_seed(config.seed)
-    network = _network(dataset, parts["train"], config)
-    history = fit(network, dataset, parts, config, progress or (lambda _: None))
-    network.eval().requires_grad_(False)
+    network = _network(dataset, parts["train"], config).to(device)
+    identity = {**asdict(config), "preparation": preparation, "data": dataset.fingerprint()}
+    checkpoint = Checkpoint(folder, identity) if folder else None
+    history = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint)
+    network.cpu().eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
     baseline = MetadataBaseline(dataset, parts["train"])
@@ -115,7 +134,7 @@ def measure(model: TrainedModel, dataset: Dataset, index: Index) -> dict[str, An
 
 
 def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwork:
-    """Return a new network that knows the spread of the training features."""
+    """Return a new network that knows the quantiles of the training features."""
     sequence, features = dataset.arrays["sequence"], dataset.arrays["features"][index]
     architecture = Architecture(
         features=features.shape[1],
@@ -123,11 +142,10 @@ def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwo
         width=config.width,
         steps=sequence.shape[1],
         classes=dataset.classes,
+        ignored=config.ignored,
     )
     network = ZtfNetwork(architecture)
-    spread = features.std(axis=0, dtype=np.float64)
-    network.feature_mean.copy_(torch.from_numpy(features.mean(axis=0, dtype=np.float64)))
-    network.feature_std.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+    network.metadata.fit(torch.from_numpy(np.asarray(features)))
     return network
 
 
@@ -141,11 +159,25 @@ def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -
         raise ModelError("no labelled alert to calibrate the probabilities on; take a larger archive")
     logits = network.classifier(torch.from_numpy(infer(network, dataset, known)["latent"]))
     labels = torch.from_numpy(np.asarray(dataset.labels[known]))
-    balance = class_balance(dataset, known)
+    network.temperature.fill_(best_temperature(logits, labels, class_balance(dataset, known)))
+
+
+def best_temperature(logits: Tensor, labels: Tensor, balance: Tensor) -> float:
+    """Return the temperature that makes held-out labels the least surprising (Guo et al. 2017, arXiv:1706.04599).
+
+    Parameters
+    ----------
+    logits : Tensor
+        (N, classes), of alerts that the training did not see.
+    labels : Tensor
+        int64 (N,).
+    balance : Tensor
+        (classes,): weights of the classes.
+    """
 
     def surprise(log_temperature: float) -> float:
         scaled = logits / math.exp(log_temperature)
         return float(torch.nn.functional.cross_entropy(scaled, labels, weight=balance))
 
-    best = minimize_scalar(surprise, bounds=TEMPERATURES, method="bounded")
-    network.temperature.fill_(math.exp(float(best.x)))
+    found = minimize_scalar(surprise, bounds=TEMPERATURES, method="bounded")
+    return math.exp(float(found.x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from fulgor.errors import ModelError
+from fulgor.models.batches import Batch
 from fulgor.models.decoders import SequenceDecoder, StampDecoder
-from fulgor.models.encoder import StampEncoder
+from fulgor.models.encoder import StampEncoder, central_crop
 from fulgor.models.layout import CLASSES, COLUMNS
+from fulgor.models.metadata import MetadataEncoder
 from fulgor.models.recurrent import DecayGRU
 from fulgor.models.scores.distance import ClassDistance, defined
 from fulgor.models.symmetry import expand
@@ -21,8 +24,8 @@ __all__ = ["Architecture", "Latents", "Outputs", "ZtfNetwork"]
 FEATURE_CODE = 32
 """Length of the metadata's embedding."""
 
-FEATURE_RANGE = 5.0
-"""Standardised features are clipped to this: one absurd value must not drown the rest."""
+JOINED = 96
+"""Width of the layer that joins recurrent state, metadata and stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class Architecture:
         Steps of the sequence, the alert's own included.
     classes : tuple of str
         Names of the classes.
+    ignored : tuple of int
+        Metadata features that the network must not see.
+    dropout : float
+        Share of the metadata's encoding and of the joined layer that is dropped in training.
     """
 
     features: int
@@ -54,6 +61,8 @@ class Architecture:
     hidden: int = 64
     steps: int = 32
     classes: tuple[str, ...] = CLASSES
+    ignored: tuple[int, ...] = ()
+    dropout: float = 0.2
 
     @classmethod
     def from_card(cls, fields: dict[str, Any]) -> Architecture:
@@ -65,13 +74,13 @@ class Architecture:
             A field is missing, unknown or of the wrong kind.
         """
         try:
-            return cls(**{**fields, "classes": tuple(fields["classes"])})
+            return cls(**{**fields, "classes": tuple(fields["classes"]), "ignored": tuple(fields["ignored"])})
         except (KeyError, TypeError) as error:
             raise ModelError(f"the card's architecture cannot be read ({error}); export the model again") from error
 
     def to_card(self) -> dict[str, Any]:
         """Return the same as JSON values."""
-        return {**asdict(self), "classes": list(self.classes)}
+        return {**asdict(self), "classes": list(self.classes), "ignored": list(self.ignored)}
 
 
 class Latents(NamedTuple):
@@ -99,8 +108,6 @@ class ZtfNetwork(nn.Module):
         Sizes.
     """
 
-    feature_mean: Tensor
-    feature_std: Tensor
     temperature: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
@@ -108,30 +115,35 @@ class ZtfNetwork(nn.Module):
         a = self.architecture = architecture
         self.encoder = StampEncoder(a.size, a.width, a.latent)
         self.recurrence = DecayGRU(COLUMNS, a.latent, a.hidden)
-        self.metadata = nn.Sequential(nn.Linear(a.features, FEATURE_CODE), nn.SiLU())
-        self.join = nn.Linear(a.hidden + FEATURE_CODE, a.latent)
+        self.metadata = MetadataEncoder(a.features, FEATURE_CODE, a.ignored, a.dropout)
+        joined = a.hidden + FEATURE_CODE + a.latent
+        self.join = nn.Sequential(
+            nn.Linear(joined, JOINED), nn.SiLU(), nn.Dropout(a.dropout), nn.Linear(JOINED, a.latent)
+        )
         self.classifier = nn.Linear(a.latent, len(a.classes))
         self.stamp_decoder = StampDecoder(a.latent, a.size)
         self.sequence_decoder = SequenceDecoder(a.latent)
         self.distance = ClassDistance(a.latent, len(a.classes))
-        self.register_buffer("feature_mean", torch.zeros(a.features))
-        self.register_buffer("feature_std", torch.ones(a.features))
         self.register_buffer("temperature", torch.ones(()))
 
-    def standardised(self, features: Tensor) -> Tensor:
-        """Return features (N, F) in units of their training spread, clipped."""
-        scaled = (features - self.feature_mean) / self.feature_std
-        return scaled.clamp(-FEATURE_RANGE, FEATURE_RANGE)
+    def cropped(self, batch: Batch) -> Batch:
+        """Return a batch whose stamps hold no more than a turn by any angle can bring into view."""
+        size = min(int(batch.stamps.shape[-1]), math.ceil(self.architecture.size * math.sqrt(2.0)) // 2 * 2 + 1)
+        return batch._replace(stamps=central_crop(batch.stamps, size), masks=central_crop(batch.masks, size))
 
     def encode(
         self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor
     ) -> Latents:
         """Return both latents of a batch; arguments as in :data:`fulgor.models.layout.INPUTS`."""
         stamp = self.encoder(stamps, masks)
+        return Latents(stamp, self.combined(stamp, sequence, sequence_mask, features))
+
+    def combined(self, stamp: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor) -> Tensor:
+        """Return the object latent (N, latent) of stamp latents, light curves and metadata."""
         slots = self.recurrence.slots(stamp, int(sequence.shape[1]))
         state = self.recurrence(sequence, sequence_mask, slots)
-        code = self.metadata(self.standardised(features))
-        return Latents(stamp, self.join(torch.cat([state, code], dim=1)))
+        joined: Tensor = self.join(torch.cat([state, self.metadata(features), stamp], dim=1))
+        return joined
 
     def scores(
         self, latents: Latents, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor

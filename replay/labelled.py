@@ -13,7 +13,7 @@ from fulgor.models.evaluation.alerts import LabelledAlert
 from fulgor.preprocessing.ztf import ZtfDecoder
 from fulgor.replay.archive import open_archive
 
-__all__ = ["LABELS", "labelled_alerts"]
+__all__ = ["LABELS", "LabelRow", "label_rows", "labelled_alerts"]
 
 LABELS: Final = "labels.csv"
 """Table beside the alerts: columns ``candid`` and ``label``, and ``origin`` or ``origin_repo`` where known."""
@@ -21,7 +21,9 @@ LABELS: Final = "labels.csv"
 ROWS_MAX: Final = 5_000_000
 
 
-class _Row(NamedTuple):
+class LabelRow(NamedTuple):
+    """Label and origin of an alert; the label is None and the origin empty where the table does not tell."""
+
     label: str | None
     origin: str
 
@@ -54,7 +56,7 @@ def labelled_alerts(
     SettingsError
         The table cannot be read.
     """
-    rows = _rows(table or (archive if archive.is_dir() else archive.parent) / LABELS)
+    rows = label_rows(table or (archive if archive.is_dir() else archive.parent) / LABELS)
     counts: Counter[str] = Counter() if left_out is None else left_out
     decoder, opened, seen = ZtfDecoder(), open_archive(archive), set[str]()
     for done, message in enumerate(opened, 1):
@@ -79,9 +81,9 @@ def labelled_alerts(
         raise ArchiveError(f"{archive} holds none of the {len(rows)} alerts that the table names; check --labels")
 
 
-def _rows(table: Path) -> dict[str, _Row]:
-    """Return label and origin by candid."""
-    found: dict[str, _Row] = {}
+def label_rows(table: Path) -> dict[str, LabelRow]:
+    """Return label and origin by candid; SettingsError where the table cannot be read or lacks a column."""
+    found: dict[str, LabelRow] = {}
     try:
         with table.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
@@ -89,7 +91,7 @@ def _rows(table: Path) -> dict[str, _Row]:
                 raise SettingsError(f"{table} has no columns candid and label; give another table with --labels")
             for row in rows:
                 origin = row.get("origin") or row.get("origin_repo") or ""
-                found[row["candid"]] = _Row(row["label"] or None, origin)
+                found[row["candid"]] = LabelRow(row["label"] or None, origin)
                 if len(found) > ROWS_MAX:
                     raise SettingsError(f"{table} has more than {ROWS_MAX} rows; divide the archive")
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -31,6 +31,7 @@ __all__ = ["TrainingSet", "balanced", "prepare_set"]
 
 FORM: Final = 1
 FACTS: Final = "set.json"
+NAMED_MAX: Final = 100
 Index = NDArray[np.int64]
 
 
@@ -50,6 +51,8 @@ class TrainingSet:
         int64 (N,): the alerts' own times, Unix ms.
     left_out : mapping of str to int
         Alerts that are not in it, by reason.
+    broken : sequence of str
+        The first of the malformed ones, with the reason.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class TrainingSet:
     objects: NDArray[np.str_]
     times_ms: Index
     left_out: Mapping[str, int]
+    broken: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.alerts)
@@ -73,12 +77,12 @@ class TrainingSet:
         """
         try:
             facts = json.loads((folder / FACTS).read_text())
-            names, left_out = list(facts["arrays"]), dict(facts["left_out"])
+            names, left_out, broken = list(facts["arrays"]), dict(facts["left_out"]), tuple(facts.get("broken", ()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(f"{folder / FACTS} cannot be read ({error}); delete the folder") from error
         arrays = {name: mapped(folder / f"{name}.npy") for name in names}
         ids = {name: np.asarray(mapped(folder / f"{name}.ids.npy")) for name in ("alerts", "objects", "times_ms")}
-        return cls(folder, arrays, **ids, left_out=left_out)
+        return cls(folder, arrays, **ids, left_out=left_out, broken=broken)
 
     def dataset(self, labels: Mapping[str, str], classes: Sequence[str]) -> Dataset:
         """Return the set with labels, as training takes it; what is no class counts as unlabelled.
@@ -175,7 +179,7 @@ def _prepare(archive: Archive, stream: Stream, folder: Path, on_progress: Callab
     writer = _SetWriter(part)
     try:
         for done, message in enumerate(archive, 1):
-            for item in _items(stream, message.value, writer.left_out):
+            for item in _items(stream, message.value, message.name, writer):
                 writer.add(item)
             on_progress(done)
         if archive.problems:
@@ -189,19 +193,19 @@ def _prepare(archive: Archive, stream: Stream, folder: Path, on_progress: Callab
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _items(stream: Stream, value: bytes, left_out: Counter[str]) -> Iterator[Item]:
+def _items(stream: Stream, value: bytes, name: str, writer: _SetWriter) -> Iterator[Item]:
     try:
         records = stream.decode(value)
-    except MalformedError:
-        left_out["malformed"] += 1
+    except MalformedError as error:
+        writer.leave_out(name, error)
         return
     for record in records:
         try:
             if isinstance(record, MalformedError):
                 raise record
             yield from stream.prepare(record)
-        except MalformedError:
-            left_out["malformed"] += 1
+        except MalformedError as error:
+            writer.leave_out(name, error)
 
 
 class _SetWriter:
@@ -209,6 +213,7 @@ class _SetWriter:
 
     def __init__(self, folder: Path) -> None:
         self.left_out: Counter[str] = Counter()
+        self.broken: list[str] = []
         self._folder = folder
         self._files: dict[str, ArrayFile] = {}
         self._seen: dict[str, None] = {}
@@ -229,14 +234,21 @@ class _SetWriter:
         self._objects.append(item.object)
         self._times.append(round(item.time.timestamp() * 1000))
 
+    def leave_out(self, name: str, error: MalformedError) -> None:
+        """Count a malformed alert, and name it if it is among the first."""
+        self.left_out["malformed"] += 1
+        if len(self.broken) < NAMED_MAX:
+            self.broken.append(f"{name}: {error}")
+
     def close(self) -> None:
         """Write the ids and what the set is."""
         if not self._seen:
             listed = "".join(f", {count} {reason}" for reason, count in sorted(self.left_out.items()))
-            raise ArchiveError(f"no alert could be prepared{listed}; check the archive")
+            first = f" (the first: {self.broken[0]})" if self.broken else ""
+            raise ArchiveError(f"no alert could be prepared{listed}{first}; check the archive")
         for file in self._files.values():
             file.close()
-        facts = {"arrays": sorted(self._files), "left_out": dict(self.left_out)}
+        facts = {"arrays": sorted(self._files), "left_out": dict(self.left_out), "broken": self.broken}
         ids = {"alerts": list(self._seen), "objects": self._objects, "times_ms": np.array(self._times, np.int64)}
         with disk_errors(self._folder):
             for name, values in ids.items():

@@ -54,6 +54,7 @@ def test_the_wheel_holds_one_import_name_and_all_its_data(wheel: Path):
     for needed in (
         "fulgor/py.typed", "fulgor/storage/migrations/core_0001.sql", "fulgor/models/shipped/ztf/model.onnx",
         "fulgor/models/shipped/ztf/weights.safetensors", "fulgor/models/shipped/ztf/card.json",
+        "fulgor/models/shipped/ztf-sim/card.json", "fulgor/models/shipped/ztf-sim/model.onnx",
     ):  # fmt: skip
         assert needed in names
 

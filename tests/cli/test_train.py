@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from fulgor.cli.app import app
-from fulgor.errors import ArchiveError, SettingsError
-from fulgor.models.serving import load
+from fulgor.errors import ArchiveError, ModelError, SettingsError
+from fulgor.models.card import model_hash
+from fulgor.models.serving import SHIPPED, load
 from fulgor.preprocessing.ztf import DEFAULT
 from fulgor.replay.simulate.ztf import simulate, write_archive
 
@@ -31,15 +33,17 @@ def run(*arguments: str | Path) -> str:
 
 @pytest.mark.slow
 def test_an_archive_becomes_a_model(archive: Path, tmp_path: Path) -> None:
-    options = ("--epochs", "1", "--size", "31", "--width", "1", "--also", archive)
+    options = ("--epochs", "1", "--size", "31", "--width", "1", "--cache", tmp_path / "cache")
     told = run("ztf", "--archive", archive, "--out", tmp_path / "model", *options)
     assert "250 alerts from" in told
     assert "1 malformed" in told
+    assert "left out: broken.avro" in told
+    assert (tmp_path / "model" / "curves.csv").exists()
     model = load(tmp_path / "model", "cpu")
     assert model.preprocessing_hash == DEFAULT.content_hash
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["data"]["simulated"] is True
-    assert card["data"]["also_measured"]["alerts"] == 250
+    assert card["data"]["alerts"] == 250
 
 
 def test_an_unknown_stream_is_refused() -> None:
@@ -59,10 +63,24 @@ def test_labels_are_needed(archive: Path, tmp_path: Path) -> None:
         run("ztf", "--archive", tmp_path)
     (tmp_path / "other.csv").write_text("id,kind\n1,SN\n")
     with pytest.raises(SettingsError, match="has no columns candid and label"):
-        run("ztf", "--archive", archive, "--labels", tmp_path / "other.csv")
+        run("ztf", "--archive", archive, "--labels", tmp_path / "other.csv", "--cache", tmp_path)
 
 
 def test_an_archive_without_alerts_is_an_error(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.avro").write_bytes(b"Obj\x01 and no more")
-    with pytest.raises(ArchiveError, match="holds no alert that can be prepared, 1 malformed"):
-        run("ztf", "--archive", tmp_path, "--labels", archive / "labels.csv")
+    with pytest.raises(ArchiveError, match=r"no alert could be prepared, 1 malformed \(the first: broken\.avro: "):
+        run("ztf", "--archive", tmp_path, "--labels", archive / "labels.csv", "--cache", tmp_path / "cache")
+
+
+def test_tuning_needs_more_archives_and_the_same_preparation(archive: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(SHIPPED / "ztf", base)
+    options = ("--from-model", base, "--cache", tmp_path / "cache")
+    with pytest.raises(SettingsError, match="--from-model needs --unlabelled and --rehearse"):
+        run("ztf", "--archive", archive, *options)
+    card = json.loads((base / "card.json").read_text())
+    card["preprocessing_hash"] = "0123456789abcdef"
+    card["model_hash"] = model_hash(card)
+    (base / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"trained with preparation 0123456789abcdef.*train it again: fulgor train"):
+        run("ztf", "--archive", archive, *options, "--unlabelled", archive, "--rehearse", archive)

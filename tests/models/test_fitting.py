@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_model(dataset: Dataset) -> None:
     for name, value in one.network.state_dict().items():
         assert torch.equal(value, other.network.state_dict()[name]), name
     different = train(dataset, TrainingConfig(size=21, width=1, epochs=1, seed=8))
-    assert not torch.equal(different.network.join.weight, one.network.join.weight)
+    assert not torch.equal(different.network.join[0].weight, one.network.join[0].weight)
 
 
 def test_training_stops_when_it_gets_no_better(dataset: Dataset) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from fulgor.errors import ModelError
 from fulgor.models.dataset import Dataset
-from fulgor.models.fitting import TrainingConfig
+from fulgor.models.fitting import Epoch, TrainingConfig
 from fulgor.models.training import PARTS, TrainedModel, train
 
 
@@ -17,11 +19,31 @@ def test_it_learns_and_says_so(trained: TrainedModel) -> None:
     assert trained.reference.size == sum(trained.split["parts"]["reference"].values())
 
 
-def test_features_are_standardised_by_the_training_part(trained: TrainedModel, dataset: Dataset) -> None:
+def test_features_are_told_by_their_place_in_the_training_part(trained: TrainedModel, dataset: Dataset) -> None:
     index = dataset.split(PARTS, 3)["train"]
-    scaled = trained.network.standardised(torch.from_numpy(dataset.arrays["features"][index]))
-    assert scaled.mean(0).abs().max() < 0.01
-    assert scaled.std(0).sub(1).abs().max() < 0.02
+    features = dataset.arrays["features"][index]
+    np.testing.assert_allclose(trained.network.metadata.edges[:, 0], features.min(0), rtol=1e-6)
+    np.testing.assert_allclose(trained.network.metadata.edges[:, -1], features.max(0), rtol=1e-6)
+
+
+def test_an_interrupted_training_goes_on_as_if_nothing_had_been(dataset: Dataset, tmp_path: Path) -> None:
+    config = TrainingConfig(size=21, width=1, epochs=2, seed=4)
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.number == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, config, stop, folder=tmp_path)
+    seen: list[int] = []
+    resumed = train(dataset, config, lambda epoch: seen.append(epoch.number), folder=tmp_path)
+    straight = train(dataset, config)
+    assert seen == [1, 2]
+    for name, value in straight.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    assert (tmp_path / "curves.csv").read_text().splitlines()[0] == "epoch,training_loss,validation_loss"
+    with pytest.raises(ModelError, match="belongs to another training: its preparation differ"):
+        train(dataset, config, folder=tmp_path, preparation="other")
 
 
 def test_too_little_data_is_an_error(dataset: Dataset) -> None:

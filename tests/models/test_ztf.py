@@ -57,11 +57,15 @@ def test_outputs_and_the_scores_that_cannot_be_had() -> None:
     assert torch.isfinite(out.scores[:, 2]).all()
 
 
-def test_an_absurd_feature_is_clipped() -> None:
-    model = network(31)
-    features = torch.zeros(1, 7)
-    features[0, 3] = 1e9
-    assert model.standardised(features).abs().max() == 5
+def test_what_is_ignored_tells_nothing() -> None:
+    torch.manual_seed(0)
+    model = ZtfNetwork(Architecture(features=7, size=31, ignored=(3,))).eval()
+    *rest, features = example(model.architecture, 4)
+    other = features.clone()
+    other[:, 3] += 1.0
+    assert torch.equal(model(*rest, features).latent, model(*rest, other).latent)
+    other[:, 2] += 1.0
+    assert not torch.equal(model(*rest, features).latent, model(*rest, other).latent)
 
 
 def test_an_alert_does_not_depend_on_its_batch() -> None:
@@ -74,7 +78,7 @@ def test_an_alert_does_not_depend_on_its_batch() -> None:
 
 
 def test_architecture_survives_the_card() -> None:
-    architecture = Architecture(features=7, size=21, width=2)
+    architecture = Architecture(features=7, size=21, width=2, ignored=(1, 4))
     assert Architecture.from_card(architecture.to_card()) == architecture
 
 

@@ -1,0 +1,133 @@
+"""``fulgor train ztf``: a model from labelled archives, from the beginning or from where it was cut short."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fulgor.cli.progress import progress
+
+if TYPE_CHECKING:
+    from fulgor.consumer.stream import Stream
+    from fulgor.models.dataset import Dataset
+    from fulgor.models.fitting import Epoch, TrainingConfig
+    from fulgor.models.training import TrainedModel
+    from fulgor.replay.trainingset import TrainingSet
+
+__all__ = ["joined", "read", "read_labelled", "train_ztf"]
+
+POSITIONS = ("ra", "dec", "ecl_long", "gal_long")
+"""Features that the network does not see: they tell where a survey looked, not what it found there."""
+
+NAMED = 5
+"""Broken messages that are named on the screen."""
+
+
+def train_ztf(
+    archives: Sequence[Path], labels: Path | None, out: Path, config: TrainingConfig, *,
+    name: str, simulated: bool, device: str, cache: Path | None,
+) -> None:  # fmt: skip
+    """Train a ZTF model, export it and write its card.
+
+    Parameters
+    ----------
+    archives : sequence of Path
+        Labelled alerts.
+    labels : Path or None
+        Table for all archives; default: labels.csv in each.
+    out : Path
+        Folder of the model, its checkpoint and its curves.
+    config : TrainingConfig
+        Sizes and schedule; the positions are hidden from the network.
+    name, simulated : str, bool
+        For the card.
+    device : str
+        auto, cpu or cuda.
+    cache : Path or None
+        Where prepared alerts are kept.
+    """
+    from fulgor.consumer.settings import load_settings
+    from fulgor.models.device import choose
+    from fulgor.models.export import save
+    from fulgor.models.training import train
+    from fulgor.preprocessing.ztf import FEATURE_NAMES
+    from fulgor.streams.registry import instrument
+
+    ztf = instrument("ztf", load_settings({}))
+    dataset = joined([read_labelled(ztf, cache, path, labels) for path in archives])
+    config = replace(config, ignored=tuple(FEATURE_NAMES.index(feature) for feature in POSITIONS))
+    with progress("training") as show:
+
+        def told(epoch: Epoch) -> None:
+            show(epoch.number, epoch.epochs)
+
+        preparation = ztf.preprocessing_hash
+        model = train(dataset, config, told, folder=out, preparation=preparation, device=choose(device))
+    data: dict[str, Any] = {
+        "archives": [path.name for path in archives],
+        "simulated": simulated,
+        "alerts": len(dataset),
+        "classes": {label: int((dataset.labels == k).sum()) for k, label in enumerate(dataset.classes)},
+    }
+    save(model, out, name=name, preprocessing_hash=preparation, data=data)
+    card = _scored(model, dataset, config.seed, out, f"held out of {', '.join(data['archives'])}")
+    metrics, kind = card["metrics"], "simulated" if simulated else "real"
+    typer.echo(
+        f"model {card['model_hash']} in {out}\n{kind} alerts, held out by object: accuracy {metrics['accuracy']:.3f}, "
+        f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f} over {metrics['alerts']} "
+        f"alerts (metadata alone: {metrics['metadata_only']['accuracy']:.3f})"
+    )
+
+
+def _scored(model: TrainedModel, dataset: Dataset, seed: int, out: Path, source: str) -> dict[str, Any]:
+    """Fit the anomaly scores to the latents of the training part, and return the card."""
+    from fulgor.models.fitting import infer
+    from fulgor.models.scores.attach import attach_scores
+    from fulgor.models.training import PARTS
+
+    parts = dataset.split(PARTS, seed)
+    training, reference = (infer(model.network, dataset, parts[part]) for part in ("train", "reference"))
+    return attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source, seed=seed)
+
+
+def read(stream: Stream, cache: Path | None, archive: Path) -> TrainingSet:
+    """Return the prepared alerts of an archive, and tell what was left out."""
+    from fulgor.replay.archive import open_archive
+    from fulgor.replay.trainingset import prepare_set
+
+    opened = open_archive(archive)
+    with progress(f"preparing {archive.name}") as show:
+        found = prepare_set(opened, stream, cache or _user_cache(), lambda done: show(done, opened.count))
+    listed = "".join(f", {count} {reason}" for reason, count in sorted(found.left_out.items()))
+    typer.echo(f"{len(found)} alerts from {archive}{listed}")
+    for broken in found.broken[:NAMED]:
+        typer.echo(f"  left out: {broken}", err=True)
+    return found
+
+
+def read_labelled(stream: Stream, cache: Path | None, archive: Path, table: Path | None) -> Dataset:
+    """Return the prepared alerts of an archive with the labels of a table."""
+    from fulgor.models.layout import CLASSES
+    from fulgor.replay.labelled import LABELS, label_rows
+
+    rows = label_rows(table or (archive if archive.is_dir() else archive.parent) / LABELS)
+    known = {candid: row.label for candid, row in rows.items() if row.label}
+    return read(stream, cache, archive).dataset(known, CLASSES)
+
+
+def joined(parts: Sequence[Dataset]) -> Dataset:
+    """Return the alerts of several archives."""
+    first, *rest = parts
+    for dataset in rest:
+        first = first.joined(dataset)
+    return first
+
+
+def _user_cache() -> Path:
+    """Return where prepared alerts are kept unless told otherwise; it can be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fulgor" / "prepared"

@@ -1,0 +1,212 @@
+"""``fulgor train --from-model``: a model of real alerts from one of simulated alerts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from fulgor.cli.progress import progress
+from fulgor.cli.train_ztf import joined, read, read_labelled
+from fulgor.errors import ModelError
+
+if TYPE_CHECKING:
+    from fulgor.models.adaptation import FineTuning
+    from fulgor.models.dataset import Dataset
+    from fulgor.models.evaluation.alerts import AlertSet
+    from fulgor.models.evaluation.result import Evaluation
+    from fulgor.models.training import TrainedModel
+
+__all__ = ["tune_ztf"]
+
+COMPARED = ("metadata only", "metadata only, forest", "provenance only", "provenance only, forest")
+"""Rulers that stand beside the figures on the card."""
+
+REFERENCE = "public ZTF alerts of objects without a label, drawn by a seed, that no training saw"
+"""What the alerts behind the percentiles are."""
+
+
+def tune_ztf(
+    archives: Sequence[Path], labels: Path | None, out: Path, base: Path, unlabelled: Sequence[Path], rehearse: Path, *,
+    name: str, seed: int, cache: Path | None,
+) -> None:  # fmt: skip
+    """Measure the tuning by cross-validation, tune on all labelled alerts, and write the model.
+
+    The probabilities behind the figures are kept in the model's folder under ``evaluation``.
+
+    Parameters
+    ----------
+    archives : sequence of Path
+        Labelled real alerts.
+    labels : Path or None
+        Table for all of them; default: labels.csv in each.
+    out, base : Path
+        Folder of the new model, and of the model that it starts from.
+    unlabelled : sequence of Path
+        Real alerts without labels; those of the frozen score reference serve as such and nothing else.
+    rehearse : Path
+        Simulated alerts with labels.
+    name, seed : str, int
+        For the card; of every draw.
+    cache : Path or None
+        Where prepared alerts are kept.
+
+    Raises
+    ------
+    ModelError
+        The base was trained with another preparation.
+    """
+    from fulgor.consumer.settings import load_settings
+    from fulgor.models.adaptation import FineTuning, calibrated, tuned_model
+    from fulgor.models.cuda import load_network
+    from fulgor.models.finetuning import TuningConfig
+    from fulgor.models.layout import CLASSES
+    from fulgor.streams.registry import instrument
+
+    ztf = instrument("ztf", load_settings({}))
+    card = _card(base, ztf.preprocessing_hash)
+    more = joined([read(ztf, cache, path).dataset({}, CLASSES) for path in unlabelled])
+    rehearsal = read_labelled(ztf, cache, rehearse, None)
+    alerts = _alerts(archives, labels)
+    reference, others = _divided(more, set(alerts.objects.tolist()))
+    method = FineTuning(load_network(base, card), others, rehearsal, TuningConfig(seed=seed))
+    measured = _measured(method, alerts)
+    ours, temperature = calibrated(measured.pop(method.name))
+    for one in (ours, *measured.values()):
+        one.save(out / "evaluation")
+    metrics = _metrics(ours, list(measured.values()))
+    model = tuned_model(method, alerts.dataset, reference, metrics, temperature)
+    data = {
+        "archives": [path.name for path in archives],
+        "simulated": False,
+        "alerts": len(alerts.labelled),
+        "classes": alerts.dataset.counts(alerts.labelled),
+        "base": {key: card[key] for key in ("name", "model_hash")},
+        "unlabelled": len(others),
+        "used": _used(alerts),
+    }
+    written = _written(model, alerts, reference, out, name, ztf.preprocessing_hash, data)
+    typer.echo(f"model {written['model_hash']} in {out}\n{_said(metrics)}")
+
+
+def _card(base: Path, preparation: str) -> dict[str, Any]:
+    from fulgor.models.card import read_card
+
+    card = read_card(base)
+    if card["preprocessing_hash"] != preparation:
+        raise ModelError(
+            f"{base} was trained with preparation {card['preprocessing_hash']}, this program prepares as "
+            f"{preparation}; train it again: fulgor train ztf --archive ... --out {base}"
+        )
+    return card
+
+
+def _alerts(archives: Sequence[Path], labels: Path | None) -> AlertSet:
+    from fulgor.models.evaluation.alerts import AlertSet
+    from fulgor.replay.labelled import labelled_alerts
+
+    left_out: Counter[str] = Counter()
+    with progress("preparing") as show:
+        alerts = AlertSet.gather(
+            one for path in archives for one in labelled_alerts(path, labels, left_out=left_out, progress=show)
+        )
+    listed = "".join(f", {count} {reason}" for reason, count in sorted(left_out.items()))
+    typer.echo(f"{len(alerts)} alerts, {len(alerts.labelled)} of them labelled{listed}")
+    return alerts
+
+
+def _divided(alerts: Dataset, measured: set[str]) -> tuple[Dataset, Dataset]:
+    """Return the frozen reference's alerts, and the others; none is of an object that is measured."""
+    import numpy as np
+
+    from fulgor.models.evaluation.folds import reference_objects
+
+    frozen = reference_objects()
+    kept = [n for n, one in enumerate(alerts.objects.tolist()) if one in frozen]
+    other = [n for n, one in enumerate(alerts.objects.tolist()) if one not in frozen and one not in measured]
+    if not kept or not other:
+        raise ModelError("--unlabelled must hold alerts of the frozen score reference and others; see docs/ruler.md")
+    return alerts.part(np.array(kept)), alerts.part(np.array(other))
+
+
+def _measured(method: FineTuning, alerts: AlertSet) -> dict[str, Evaluation]:
+    """Return the evaluations of the tuning and of the rulers in the frozen folds, by name, the tuning's first."""
+    from fulgor.models.evaluation.folds import outer_folds, splits
+    from fulgor.models.evaluation.rulers import RULERS
+    from fulgor.models.evaluation.validation import cross_validate
+
+    folds = outer_folds(alerts.objects, alerts.labels)
+    methods = [method, *(ruler for ruler in RULERS if ruler.name in COMPARED)]
+    found: dict[str, Evaluation] = {}
+    with progress("measuring") as show:
+        for number, one in enumerate(methods, 1):
+            found[one.name] = cross_validate(one, alerts, splits(folds))[""]
+            show(number, len(methods))
+    return found
+
+
+def _metrics(ours: Evaluation, rulers: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return the figures for the card, those of the rulers beside them."""
+    from fulgor.models.evaluation.metrics import balanced_accuracy, summary
+    from fulgor.models.evaluation.result import paired
+
+    figures = {one.name: summary(one.labels, one.probabilities, one.classes) for one in (ours, *rulers)}
+    return {
+        **figures[ours.name],
+        "measured": "on real alerts, five frozen folds by object, each told by a model that saw none of its object",
+        "balanced_accuracy_interval": str(ours.figure(balanced_accuracy)),
+        "metadata_only": figures[COMPARED[0]],
+        "rulers": {
+            one.name: {
+                "balanced_accuracy": str(one.figure(balanced_accuracy)),
+                "gain": str(paired(balanced_accuracy, ours, one)),
+            }
+            for one in rulers
+        },
+    }
+
+
+def _written(
+    model: TrainedModel, alerts: AlertSet, reference: Dataset, out: Path, name: str, preparation: str, data: Any
+) -> dict[str, Any]:
+    """Write the model with its fitted scores; return its card."""
+    import numpy as np
+
+    from fulgor.models.export import save
+    from fulgor.models.fitting import infer
+    from fulgor.models.scores.attach import attach_scores
+
+    save(model, out, name=name, preprocessing_hash=preparation, data=data)
+    labelled = alerts.labelled
+    held = infer(model.network, reference, np.arange(len(reference)))
+    training = infer(model.network, alerts.dataset, labelled)
+    return attach_scores(out, training, alerts.labels[labelled], held, source=REFERENCE)
+
+
+def _used(alerts: AlertSet) -> list[dict[str, str]]:
+    """Return candid, object, label and origin of every labelled alert."""
+    classes = alerts.dataset.classes
+    return [
+        {
+            "candid": str(alerts.alerts[n].candid),
+            "object": str(alerts.objects[n]),
+            "label": classes[alerts.labels[n]],
+            "origin": str(alerts.origins[n]),
+        }
+        for n in alerts.labelled.tolist()
+    ]
+
+
+def _said(metrics: Mapping[str, Any]) -> str:
+    first = (
+        f"real alerts, frozen folds by object: accuracy {metrics['accuracy']:.3f}, balanced "
+        f"{metrics['balanced_accuracy_interval']}, macro F1 {metrics['macro_f1']:.3f} over {metrics['alerts']} alerts"
+    )
+    lines = [
+        f"  {name}: balanced {figures['balanced_accuracy']}; gain over it {figures['gain']}"
+        for name, figures in metrics["rulers"].items()
+    ]
+    return "\n".join([first, *lines])
