@@ -48,7 +48,7 @@ def session(latents: np.ndarray, anomaly: np.ndarray, interesting: np.ndarray, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")
-    parser.add_argument("--model", type=Path, default=SHIPPED / "ztf")
+    parser.add_argument("--model", type=Path, default=SHIPPED / "ztf-sim", help="trained on no real label")
     arguments = parser.parse_args()
     found, interesting, objects = predicted(arguments.data, arguments.model)
     names = np.unique(objects)

@@ -31,7 +31,7 @@ from fulgor.models.evaluation.metrics import auroc
 from fulgor.models.fitting import TrainingConfig, fit, infer
 from fulgor.models.layout import CLASSES
 from fulgor.models.layout import SCORES as GRAPH_SCORES
-from fulgor.models.reference import Reference
+from fulgor.models.reference import FEWEST, Reference
 from fulgor.models.scores.suite import FITTED, ScoreSuite
 from fulgor.models.ztf import Architecture, ZtfNetwork
 from fulgor.preprocessing.ztf import ZtfDecoder, prepare
@@ -124,11 +124,17 @@ def measured(network: ZtfNetwork, geo: GeoTransform, dataset: Dataset, parts: Pa
     suite = ScoreSuite.fit(known, labels)
     found = {name: infer(network, dataset, getattr(parts, name)) for name in ("reference", "test")}
     scores = {name: np.hstack([part["scores"], suite(part["latent"])]) for name, part in found.items()}
-    reference = Reference.fit(scores["reference"], NAMES)
+    # Without variable stars hardly an alert has a history: a score that the reference cannot rank counts as not had.
+    there = np.isfinite(scores["reference"]).sum(axis=0) >= FEWEST
+    reference = Reference.fit(
+        scores["reference"][:, there], [name for name, here in zip(NAMES, there, strict=True) if here]
+    )
+    ranks = np.full(scores["test"].shape, np.nan)
+    ranks[:, there] = reference.percentiles(scores["test"][:, there])
     geo.calibrate(central(dataset, parts.train[::3][:120]))
     theirs = Reference.fit(geo.score(central(dataset, parts.reference))[:, None], ("geo",))
-    ranks = theirs.percentiles(geo.score(central(dataset, parts.test))[:, None])[:, 0]
-    return Run(parts.test, reference.percentiles(scores["test"]), ranks)
+    their_ranks = theirs.percentiles(geo.score(central(dataset, parts.test))[:, None])[:, 0]
+    return Run(parts.test, ranks, their_ranks)
 
 
 def simulated_parts(dataset: Dataset, left_out: int) -> Parts:
