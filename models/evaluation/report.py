@@ -50,11 +50,12 @@ def report(found: Mapping[str, Evaluation], names: Sequence[str]) -> str:
     """
     main = [found[name] for name in names]
     rulers = [found[name] for name in AGAINST if name in found]
+    others = [one for one in main if one not in rulers]
     groups = [found[one] for name in names for what in (NIGHT, ORIGIN) if (one := f"{name}, {what}") in found]
     detections = {name: by_detections(found, name) for name in names}
     parts = [
         ("Figures", figures_table(main)),
-        ("Gains", gains_table([one for one in main if one not in rulers], rulers)),
+        ("Gains", gains_table(others, rulers) if others and rulers else ""),
         ("Recall by class", recall_table(main)),
         (f"Confusion of {main[0].name}", confusion_table(main[0])),
         ("Nights and origins never seen in training", figures_table(groups) if groups else ""),

@@ -21,7 +21,7 @@ __all__ = ["Evaluation", "paired"]
 _ARRAYS = ("ids", "objects", "labels", "folds", "probabilities")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Probabilities of labelled alerts, each by a model that did not see its object.
 
