@@ -180,7 +180,7 @@ def model_cases(place: Place) -> Iterator[Case]:
     hidden = {"CUDA_VISIBLE_DEVICES": ""}
     yield Case("no model in the folder", errors.ModelError, ("--model", str(place.work / "nothing")))
     yield Case("a damaged model", errors.ModelError, ("--model", str(damaged)))
-    yield Case("a model of another preparation", errors.ModelError, ("--model", str(other)))
+    yield Case("a model whose card was changed", errors.ModelError, ("--model", str(other)))
     yield Case("no GPU", errors.DeviceError, ("--device", "cuda"), hidden)
 
 
