@@ -7,14 +7,12 @@ same ones are held out in every generation: what this comparison is made on, nei
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 
 from fulgor.errors import ModelError
 from fulgor.models.card import used_objects
@@ -25,7 +23,7 @@ from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
-from fulgor.models.training import PARTS, TEMPERATURES, TrainedModel, measure
+from fulgor.models.training import PARTS, TrainedModel, best_temperature, measure
 from fulgor.models.ztf import ZtfNetwork
 
 __all__ = ["RATE", "HeldOut", "compare", "divide", "retrain"]
@@ -165,11 +163,5 @@ def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -
     network.distance.fit(latents, torch.from_numpy(np.asarray(dataset.labels[parts["train"]])))
     known = parts["validation"][dataset.labels[parts["validation"]] != UNLABELLED]
     logits = network.classifier(torch.from_numpy(infer(network, dataset, known)["latent"]))
-    labels, balance = torch.from_numpy(np.asarray(dataset.labels[known])), class_balance(dataset, known)
-
-    def surprise(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        return float(torch.nn.functional.cross_entropy(scaled, labels, weight=balance))
-
-    best = minimize_scalar(surprise, bounds=TEMPERATURES, method="bounded")
-    network.temperature.fill_(math.exp(float(best.x)))
+    labels = torch.from_numpy(np.asarray(dataset.labels[known]))
+    network.temperature.fill_(best_temperature(logits, labels, class_balance(dataset, known)))
