@@ -23,9 +23,11 @@ def train(
     ),
     name: str = typer.Option(None, help="Name on the model's card; by default the stream's."),
     simulated: bool = typer.Option(True, help="Whether the archives are simulated; the card says so."),
-    from_model: Path = typer.Option(None, help="ztf: tune this model on the labelled real alerts of the archives."),
+    from_model: Path | None = typer.Option(
+        None, help="ztf: tune this model on the labelled real alerts of the archives."
+    ),
     unlabelled: list[Path] = typer.Option([], help="With --from-model: more real alerts, without labels."),
-    rehearse: Path = typer.Option(None, help="With --from-model: a labelled simulated archive, as a reminder."),
+    rehearse: Path | None = typer.Option(None, help="With --from-model: a labelled simulated archive, as a reminder."),
     epochs: int = typer.Option(30, min=1, max=10_000, help="Passes at most."),
     seed: int = typer.Option(0, min=0, help="Fixes split, weights and every draw."),
     size: int = typer.Option(31, help="ztf: stamp size inside the network: 63, 31 or 21."),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fulgor.models.dataset import Dataset
     from fulgor.models.evaluation.alerts import AlertSet
     from fulgor.models.evaluation.result import Evaluation
+    from fulgor.models.evaluation.validation import Method
     from fulgor.models.training import TrainedModel
 
 __all__ = ["tune_ztf"]
@@ -139,7 +140,7 @@ def _measured(method: FineTuning, alerts: AlertSet) -> dict[str, Evaluation]:
     from fulgor.models.evaluation.validation import cross_validate
 
     folds = outer_folds(alerts.objects, alerts.labels)
-    methods = [method, *(ruler for ruler in RULERS if ruler.name in COMPARED)]
+    methods: list[Method] = [method, *(ruler for ruler in RULERS if ruler.name in COMPARED)]
     found: dict[str, Evaluation] = {}
     with progress("measuring") as show:
         for number, one in enumerate(methods, 1):

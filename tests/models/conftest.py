@@ -57,7 +57,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="session")
 def trained(dataset: Dataset) -> TrainedModel:
-    return train(dataset, TrainingConfig(size=31, epochs=2, seed=3))
+    return train(dataset, TrainingConfig(size=31, epochs=2, batch=16, seed=3))
 
 
 @pytest.fixture(scope="session")

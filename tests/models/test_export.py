@@ -49,7 +49,7 @@ def test_the_graph_equals_the_network(folder: Path, trained: TrainedModel) -> No
 
 def test_a_graph_that_differs_is_refused(folder: Path, trained: TrainedModel) -> None:
     other = trained.network.expanded()
-    other.join.bias += 1e-3
+    other.join[-1].bias += 1e-3
     with pytest.raises(ModelError, match="'latent' differs from torch by"):
         _compare(other, folder / ONNX)
 
