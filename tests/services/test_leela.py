@@ -65,7 +65,7 @@ def test_the_real_chunks_are_stored_once_and_the_ledger_closes(broker, topic, ta
         )
         stored, pulses, scored, latents = chunks.fetchone()
         rows = connection.execute(
-            "SELECT count(*), count(DISTINCT alert), count(anomaly), min(octet_length(\"window\"))"
+            'SELECT count(*), count(DISTINCT alert), count(anomaly), min(octet_length("window"))'
             " FROM fulgor.leela_pulses"
         ).fetchone()
         # A chunk repeats its strangest pulse.
