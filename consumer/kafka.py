@@ -13,6 +13,7 @@ from confluent_kafka.admin._group import ConsumerGroupDescription
 from fulgor.consumer.bounds import Bounds
 from fulgor.consumer.kafkaadmin import Cluster, member_ids
 from fulgor.consumer.kafkamessages import Reader, ours, place, theirs
+from fulgor.consumer.kafkareport import OffsetReport
 from fulgor.consumer.kafkasettings import member_config
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Listener, Polled
@@ -55,7 +56,8 @@ class KafkaSource:
         self._topic = topic
         self._group = group
         config = member_config(cluster.config, group, protocol, session_timeout_ms)
-        self._consumer = Consumer(config | {"error_cb": self._on_error})
+        self._report = OffsetReport()
+        self._consumer = Consumer(config | {"error_cb": self._on_error, "on_commit": self._report.answered})
         self._bounds = Bounds(cluster.config)
         self._reader = Reader(str(config.get("isolation.level", "read_committed")), cluster.cleanup_policy)
         self._expired: dict[Partition, float] = {}
@@ -175,6 +177,7 @@ class KafkaSource:
         """Stop delivering these partitions."""
         if self._closing:
             return  # the closing handle lets them go by itself, and answers no more questions
+        self._report.send(self._consumer, at_once=True)
         self._reader.forget(partitions)
         for partition in partitions:
             self._expired.pop(partition, None)
@@ -192,11 +195,9 @@ class KafkaSource:
         self._consumer.resume([theirs(partition) for partition in partitions])
 
     def report(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit Kafka's own group offsets, which only lag tools read."""
-        if offsets:
-            self._consumer.commit(
-                offsets=[theirs(partition, offset) for partition, offset in offsets.items()], asynchronous=True
-            )
+        """Commit Kafka's own group offsets, which only lag tools read; now and then."""
+        self._report.note(offsets)
+        self._report.send(self._consumer)
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the high watermark of the last fetch."""
