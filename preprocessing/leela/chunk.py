@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import MalformedError, NotThisStreamError
-from fulgor.preprocessing.avro import BodyError, Projection
-from fulgor.preprocessing.framing import Framing, confluent_parts, framing_of
+from fulgor.preprocessing.avro import Projection
 from fulgor.preprocessing.leela.schema import CHUNK_SCHEMA, INTERVAL_ALIASES, MAX_SAMPLES, MIN_SAMPLES, SAMPLE_DTYPES
-from fulgor.preprocessing.records import AvroRecord, ContainerReader, read_body
+from fulgor.preprocessing.messages import MessageDecoder
+from fulgor.preprocessing.records import AvroRecord
 from fulgor.preprocessing.schemas import SchemaSource
 
 __all__ = ["PROJECTION", "LeelaChunk", "LeelaDecoder", "chunk_of"]
@@ -121,8 +121,8 @@ def chunk_of(record: AvroRecord) -> LeelaChunk:
     )
 
 
-class LeelaDecoder:
-    """Decodes messages of a LEELA topic.
+class LeelaDecoder(MessageDecoder[LeelaChunk]):
+    """Decodes messages of a LEELA topic to their chunks.
 
     Parameters
     ----------
@@ -131,55 +131,7 @@ class LeelaDecoder:
     """
 
     def __init__(self, schemas: SchemaSource | None = None) -> None:
-        self._sources = schemas
-        self._container = ContainerReader(PROJECTION)
-
-    def __call__(self, value: bytes) -> list[LeelaChunk | MalformedError]:
-        """Return the chunks of a message, each decoded or an error of its own.
-
-        Parameters
-        ----------
-        value : bytes
-            The message: an Avro container of any number of chunks, or one chunk in Confluent wire format.
-
-        Raises
-        ------
-        MalformedError
-            The message as a whole cannot be trusted: stage ``framing``, ``container`` or ``schema``.
-        BrokerError
-            The schema registry cannot be reached now.
-        """
-        if framing_of(value) is Framing.CONTAINER:
-            return list(_chunks(self._container(value)))
-        return list(_chunks([self._bare(*confluent_parts(value))]))
-
-    def _bare(self, schema_id: int, body: bytes) -> AvroRecord:
-        """Decode the one record of a message in Confluent wire format."""
-        if self._sources is None:
-            raise MalformedError(
-                f"Confluent wire format with schema id {schema_id}, but neither a schema registry nor a folder of "
-                "schemas is set; or damaged data that start with a zero byte",
-                stage="framing",
-            )
-        schema = self._container.schemas(self._sources.schema(schema_id))
-        try:
-            record, end = read_body(schema, body, 0, 0)
-        except BodyError as error:
-            raise MalformedError(f"damaged, or not of schema id {schema_id}: {error}", stage="container") from error
-        if end != len(body):
-            raise MalformedError(
-                f"damaged, or not of schema id {schema_id}: the record takes {end} of {len(body)} bytes",
-                stage="container",
-            )
-        return record
-
-
-def _chunks(records: Sequence[AvroRecord]) -> Iterator[LeelaChunk | MalformedError]:
-    for record in records:
-        try:
-            yield chunk_of(record)
-        except MalformedError as error:
-            yield error
+        super().__init__(PROJECTION, chunk_of, schemas)
 
 
 def _checked_shape(values: Any) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ id is taken from ``candidate.candid``, since the one at the top level is absent 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import MalformedError, NotThisStreamError
-from fulgor.preprocessing.avro import BodyError, Projection, Schema
-from fulgor.preprocessing.framing import Framing, confluent_parts, framing_of
-from fulgor.preprocessing.records import AvroRecord, ContainerReader, read_body
+from fulgor.preprocessing.avro import Projection
+from fulgor.preprocessing.messages import MessageDecoder
+from fulgor.preprocessing.records import AvroRecord
 from fulgor.preprocessing.schemas import SchemaSource
 
 __all__ = ["CANDIDATE_FIELDS", "HISTORY_DTYPE", "PROJECTION", "ZtfAlert", "ZtfDecoder"]
@@ -216,16 +216,8 @@ def alert_of(record: AvroRecord) -> ZtfAlert:
     )
 
 
-def _alerts(records: Sequence[AvroRecord]) -> Iterator[ZtfAlert | MalformedError]:
-    for record in records:
-        try:
-            yield alert_of(record)
-        except MalformedError as error:
-            yield error
-
-
-class ZtfDecoder:
-    """Decodes messages of a ZTF topic.
+class ZtfDecoder(MessageDecoder[ZtfAlert]):
+    """Decodes messages of a ZTF topic to their alerts.
 
     Parameters
     ----------
@@ -234,47 +226,4 @@ class ZtfDecoder:
     """
 
     def __init__(self, schemas: SchemaSource | None = None) -> None:
-        self._sources = schemas
-        self._container = ContainerReader(PROJECTION)
-
-    def __call__(self, value: bytes) -> list[ZtfAlert | MalformedError]:
-        """Return the alerts of a message, each decoded or an error of its own.
-
-        Parameters
-        ----------
-        value : bytes
-            The message: an Avro container of any number of records, or one record in Confluent wire format.
-
-        Raises
-        ------
-        MalformedError
-            The message as a whole cannot be trusted: stage ``framing``, ``container`` or ``schema``.
-        BrokerError
-            The schema registry cannot be reached now.
-        """
-        if framing_of(value) is Framing.CONTAINER:
-            return list(_alerts(self._container(value)))
-        return list(_alerts([self._bare(*confluent_parts(value))]))
-
-    def _bare(self, schema_id: int, body: bytes) -> AvroRecord:
-        """Decode the one record of a message in Confluent wire format."""
-        if self._sources is None:
-            raise MalformedError(
-                f"Confluent wire format with schema id {schema_id}, but neither a schema registry nor a folder of "
-                "schemas is set; or damaged data that start with a zero byte",
-                stage="framing",
-            )
-        schema = self._container.schemas(self._sources.schema(schema_id))
-        return _whole(schema, body, schema_id)
-
-
-def _whole(schema: Schema, body: bytes, schema_id: int) -> AvroRecord:
-    try:
-        record, end = read_body(schema, body, 0, 0)
-    except BodyError as error:
-        raise MalformedError(f"damaged, or not of schema id {schema_id}: {error}", stage="container") from error
-    if end != len(body):
-        raise MalformedError(
-            f"damaged, or not of schema id {schema_id}: the record takes {end} of {len(body)} bytes", stage="container"
-        )
-    return record
+        super().__init__(PROJECTION, alert_of, schemas)
