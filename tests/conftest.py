@@ -20,17 +20,20 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of one broker go to the same processes when several share the run (``pytest -n``).
+    """Say which tests stay in one process when several share the run (``pytest -n``).
 
-    Each process starts servers of its own; tests on brokers mostly wait, so they wait side by side.
+    Those of one file, for they share what its fixtures made; and those of one broker in two processes, for each process
+    starts servers of its own.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         kind = item.callspec.params.get("broker") if "broker" in names else None  # type: ignore[attr-defined]
+        group = str(item.path.relative_to(ROOT))
         if kind == "kafka" or "kafka_broker" in names:
-            item.add_marker(pytest.mark.xdist_group(f"kafka-{crc32(item.path.name.encode()) % 2}"))
+            group = f"kafka-{crc32(group.encode()) % 2}"
         elif kind == "embedded" or "embedded_broker" in names:
-            item.add_marker(pytest.mark.xdist_group(f"embedded-{crc32(item.path.name.encode()) % 2}"))
+            group = f"embedded-{crc32(group.encode()) % 2}"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
