@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from fulgor.errors import SettingsError
 from fulgor.storage.database import Connection
 from fulgor.storage.judgements import judgements
 
-__all__ = ["JUDGED", "check_known", "labels_from_judgements", "labels_from_table"]
+__all__ = [
+    "JUDGED",
+    "LABELS",
+    "LabelRow",
+    "check_known",
+    "label_rows",
+    "labels_from_judgements",
+    "labels_from_table",
+    "table_beside",
+    "table_rows",
+]
+
+LABELS: Final = "labels.csv"
+"""Table beside the alerts: columns ``candid`` and ``label``, and ``origin`` or ``origin_repo`` where known."""
 
 ID_COLUMNS: Final = ("alert", "candid")
 ROWS_MAX: Final = 5_000_000
@@ -20,33 +33,66 @@ JUDGED: Final = ("boring", "interesting")
 """Classes of judged alerts."""
 
 
-def labels_from_table(table: Path) -> dict[str, str]:
-    """Return the label of each alert in a CSV file with columns ``alert`` or ``candid``, and ``label``.
+class LabelRow(NamedTuple):
+    """Label and origin of an alert; the label is None and the origin empty where the table does not tell."""
 
-    Rows without a label are left out.
+    label: str | None
+    origin: str
+
+
+def table_beside(archive: Path) -> Path:
+    """Return where the labels of an archive are unless told otherwise: :data:`LABELS` in its folder."""
+    return (archive if archive.is_dir() else archive.parent) / LABELS
+
+
+def table_rows(table: Path, *columns: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table of labels, which has to have each of some columns under one of its names.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be read, lacks a column, or is larger than any archive.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            absent = [" or ".join(names) for names in columns if set(names).isdisjoint(rows.fieldnames or ())]
+            if absent:
+                raise SettingsError(f"{table} has no column {', '.join(absent)}; give another table with --labels")
+            for number, row in enumerate(rows, 1):
+                if number > ROWS_MAX:
+                    raise SettingsError(f"{table} has more than {ROWS_MAX} rows; divide the archive")
+                yield row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"{table} cannot be read ({error}); give the labels with --labels") from error
+
+
+def label_rows(table: Path) -> dict[str, LabelRow]:
+    """Return label and origin by alert, of a CSV file with columns ``alert`` or ``candid``, and ``label``.
 
     Raises
     ------
     SettingsError
         It cannot be read, lacks a column, or gives one alert two labels.
     """
-    found: dict[str, str] = {}
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            names = set(rows.fieldnames or ())
-            id_column = next((name for name in ID_COLUMNS if name in names), None)
-            if id_column is None or "label" not in names:
-                raise SettingsError(f"{table} has no column label, or neither alert nor candid")
-            for row in rows:
-                alert, label = row[id_column], row["label"]
-                if label and found.setdefault(alert, label) != label:
-                    raise SettingsError(f"{table} gives alert {alert} two labels: {found[alert]} and {label}")
-                if len(found) > ROWS_MAX:
-                    raise SettingsError(f"{table} has more than {ROWS_MAX} rows; divide the archive")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{table} cannot be read: {error}") from error
+    found: dict[str, LabelRow] = {}
+    for row in table_rows(table, ID_COLUMNS, ("label",)):
+        _add(found, next(row[name] for name in ID_COLUMNS if name in row), row, table)
     return found
+
+
+def _add(found: dict[str, LabelRow], alert: str, row: Mapping[str, str], table: Path) -> None:
+    """Add a row; one without a label does not undo the label of an earlier one."""
+    label, origin = row["label"] or None, row.get("origin") or row.get("origin_repo") or ""
+    earlier = found[alert].label if alert in found else None
+    if label and earlier and label != earlier:
+        raise SettingsError(f"{table} gives alert {alert} two labels: {earlier} and {label}; leave one")
+    found[alert] = LabelRow(label or earlier, origin)
+
+
+def labels_from_table(table: Path) -> dict[str, str]:
+    """Return the label of each alert of a table that has one; errors as those of `label_rows`."""
+    return {alert: row.label for alert, row in label_rows(table).items() if row.label}
 
 
 def labels_from_judgements(connection: Connection, stream: str) -> dict[str, str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fulgor.errors import ArchiveError, MalformedError, SettingsError
+from fulgor.errors import ArchiveError, MalformedError
 
 if TYPE_CHECKING:
     from fulgor.models.leela.dataset import ChunkExample
 
 __all__ = ["train_leela"]
-
-LABELS = "labels.csv"
 
 
 def train_leela(
@@ -51,9 +48,10 @@ def train_leela(
     from fulgor.models.leela.export import save
     from fulgor.models.leela.training import LeelaConfig, train
     from fulgor.preprocessing.leela import DEFAULT
+    from fulgor.replay.labels import table_beside
 
     torch.set_num_threads(threads)
-    labels = _labels(table or (archive if archive.is_dir() else archive.parent) / LABELS)
+    labels = _labels(table or table_beside(archive))
     dataset = LeelaDataset.gather(_examples(archive, labels))
     typer.echo(f"{len(dataset)} chunks from {archive}")
     config = LeelaConfig(epochs=epochs, seed=seed)
@@ -74,14 +72,10 @@ def train_leela(
 
 def _labels(table: Path) -> dict[str, tuple[str, str]]:
     """Return label and flash of each chunk in a table."""
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            if not {"chunk", "label", "flash"} <= set(rows.fieldnames or ()):
-                raise SettingsError(f"{table} has no columns chunk, label and flash; give another with --labels")
-            return {row["chunk"]: (row["label"], row["flash"]) for row in rows}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"{table} cannot be read ({error}); give the labels with --labels") from error
+    from fulgor.replay.labels import table_rows
+
+    rows = table_rows(table, ("chunk",), ("label",), ("flash",))
+    return {row["chunk"]: (row["label"], row["flash"]) for row in rows}
 
 
 def _examples(archive: Path, labels: dict[str, tuple[str, str]]) -> Iterator[ChunkExample]:

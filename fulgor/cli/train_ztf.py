@@ -113,10 +113,9 @@ def read(stream: Stream, cache: Path | None, archive: Path) -> TrainingSet:
 def read_labelled(stream: Stream, cache: Path | None, archive: Path, table: Path | None) -> Dataset:
     """Return the prepared alerts of an archive with the labels of a table."""
     from fulgor.models.layout import CLASSES
-    from fulgor.replay.labelled import LABELS, label_rows
+    from fulgor.replay.labels import labels_from_table, table_beside
 
-    rows = label_rows(table or (archive if archive.is_dir() else archive.parent) / LABELS)
-    known = {candid: row.label for candid, row in rows.items() if row.label}
+    known = labels_from_table(table or table_beside(archive))
     return read(stream, cache, archive).dataset(known, CLASSES)
 
 

@@ -45,7 +45,7 @@ def test_tables_that_cannot_be_used(archive: Path, tmp_path: Path) -> None:
         list(labelled_alerts(archive / "one"))
     table = tmp_path / "labels.csv"
     table.write_text("id,kind\n1,SN\n")
-    with pytest.raises(SettingsError, match="has no columns candid and label"):
+    with pytest.raises(SettingsError, match="has no column alert or candid, label"):
         list(labelled_alerts(archive, table))
     table.write_text("candid,label\n1,SN\n")
     with pytest.raises(ArchiveError, match="none of the 1 alerts"):

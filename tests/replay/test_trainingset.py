@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from fulgor.consumer.stream import Item
-from fulgor.errors import ArchiveError, MalformedError, SettingsError
+from fulgor.errors import ArchiveError, MalformedError
 from fulgor.models.dataset import UNLABELLED
 from fulgor.replay.archive import open_archive
-from fulgor.replay.labels import check_known, labels_from_table
 from fulgor.replay.trainingset import TrainingSet, balanced, prepare_set
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -146,28 +145,3 @@ def test_balanced_draws_take_each_class_equally_often():
     assert counts.sum() == 1000
     assert np.all(np.abs(counts - 1000 / 3) < 60)
     assert np.array_equal(drawn, balanced(labels, np.arange(2000), 3))
-
-
-def test_labels_from_a_table(tmp_path: Path):
-    table = tmp_path / "labels.csv"
-    table.write_text("candid,label,origin\n1,SN,a\n2,,a\n3,VS,b\n1,SN,c\n")
-    assert labels_from_table(table) == {"1": "SN", "3": "VS"}
-    assert check_known({"1": "SN", "3": "VS"}, ["1", "2"]) == ["3"]
-    with pytest.raises(SettingsError, match="none of the 2 labelled alerts"):
-        check_known({"1": "SN", "3": "VS"}, ["2"])
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
-        ("alert,label\n1,SN\n1,VS\n", "two labels: SN and VS"),
-        ("id,label\n1,SN\n", "no column"),
-        (None, "cannot be read"),
-    ],
-)
-def test_tables_that_are_none(tmp_path: Path, text: str | None, problem: str):
-    table = tmp_path / "labels.csv"
-    if text is not None:
-        table.write_text(text)
-    with pytest.raises(SettingsError, match=problem):
-        labels_from_table(table)
