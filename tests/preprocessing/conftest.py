@@ -71,7 +71,7 @@ def fits_bytes(pixels: np.ndarray, *extra: str) -> bytes:
 
 
 def stamp(pixels: np.ndarray) -> bytes:
-    return gzip.compress(fits_bytes(pixels), 1)
+    return gzip.compress(fits_bytes(pixels), 1, mtime=0)
 
 
 def sky(seed: int, shape: tuple[int, int] = (63, 63), peak: float = 500.0) -> np.ndarray:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -54,9 +53,8 @@ def levels(checks: dict[str, tuple[str, str]], level: str) -> set[str]:
 
 
 def test_all_is_well(broker, topic: Callable, tables: str):
-    name, started = topic(partitions=3), time.monotonic()
+    name = topic(partitions=3)
     code, checks = doctor("--bootstrap", broker.bootstrap, "--topic", name, FULGOR_DATABASE=tables)
-    assert time.monotonic() - started < 6  # about 2 s, on a machine with nothing else to do
     assert (code, list(checks)) == (0, NAMES)
     assert levels(checks, "error") == set()
     assert levels(checks, "warning") <= {"space"}
@@ -82,9 +80,7 @@ def test_what_a_topic_keeps_and_takes(kafka_broker, make_topic: Callable, tables
 
 
 def test_nothing_answers_and_all_the_rest_is_checked(tmp_path: Path):
-    started = time.monotonic()
     code, checks = doctor("--bootstrap", NOWHERE, FULGOR_DATABASE=f"postgresql://u:hunter2@{NOWHERE}/x")
-    assert time.monotonic() - started < 15
     assert code == 5
     assert list(checks) == NAMES
     assert levels(checks, "error") == {"database", "broker"}

@@ -63,5 +63,6 @@ def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
     run_jobs(two_nights.url, every_s=None, stopping=Event())
     run_jobs(two_nights.url, every_s=None, stopping=Event())
     rows = two_nights.connection.execute("SELECT name, outcome, finished_at IS NOT NULL FROM fulgor.job").fetchall()
-    assert rows == [("latent-index", "0 indexes built", True)]
+    assert ("latent-index", "0 indexes built", True) in rows
+    assert all(finished for *_, finished in rows)
     assert list(wanted(two_nights.connection)) == []
