@@ -62,7 +62,7 @@ def test_labels_are_needed(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"labels\.csv cannot be read .* --labels"):
         run("ztf", "--archive", tmp_path)
     (tmp_path / "other.csv").write_text("id,kind\n1,SN\n")
-    with pytest.raises(SettingsError, match="has no columns candid and label"):
+    with pytest.raises(SettingsError, match="has no column alert or candid, label"):
         run("ztf", "--archive", archive, "--labels", tmp_path / "other.csv", "--cache", tmp_path)
 
 
