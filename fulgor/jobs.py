@@ -53,8 +53,20 @@ def _join_chunks(connection: Connection) -> str:
     return join_chunks(connection)
 
 
+def _locate_strokes(connection: Connection) -> str:
+    from fulgor.consumer.settings import load_settings
+    from fulgor.preprocessing.leela.nodes import read_nodes
+    from fulgor.streams.leelastrokes import locate_strokes
+
+    nodes = load_settings().nodes
+    if nodes is None:
+        return "no list of receivers: set FULGOR_NODES"
+    return locate_strokes(connection, read_nodes(nodes))
+
+
 JOBS: tuple[Job, ...] = (
     Job("leela-join", "pulses at the seams of contiguous LEELA chunks, revised with both sides known", _join_chunks),
+    Job("leela-strokes", "pulses of several LEELA sites, located as strokes", _locate_strokes),
     Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),
     Job("drift", "each night's latents against the sample that was kept with their model", _measure_nights),
 )

@@ -11,6 +11,7 @@ _EQUATOR_M = 6_378_137.0
 _FLATTENING = 1 / 298.257223563
 _POLE_M = _EQUATOR_M * (1 - _FLATTENING)
 _ROUNDS = 12
+_SMALL = 1e-13  # radians: a micrometre
 
 
 def distance_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLike) -> NDArray[np.float64]:
@@ -32,9 +33,11 @@ def distance_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLik
         middle = np.divide(2 * s1 * s2, cos2_a, out=np.zeros_like(cos2_a), where=cos2_a > 0)
         cos_m = np.where(cos2_a > 0, cos_s - middle, 0.0)
         c = _FLATTENING / 16 * cos2_a * (4 + _FLATTENING * (4 - 3 * cos2_a))
-        angle = difference + (1 - c) * _FLATTENING * sin_a * (
+        before, angle = angle, difference + (1 - c) * _FLATTENING * sin_a * (
             sigma + c * sin_s * (cos_m + c * cos_s * (2 * cos_m**2 - 1))
         )
+        if np.abs(angle - before).max(initial=0.0) < _SMALL:
+            break
     u2 = cos2_a * (_EQUATOR_M**2 - _POLE_M**2) / _POLE_M**2
     a = 1 + u2 / 16384 * (4096 + u2 * (-768 + u2 * (320 - 175 * u2)))
     b = u2 / 1024 * (256 + u2 * (-128 + u2 * (74 - 47 * u2)))

@@ -36,6 +36,7 @@ _HUM_STEPS = 8192  # of one period
 _TRANSMITTERS = ((20_270.0, 5.0), (23_400.0, 8.5), (26_700.0, 6.5), (45_900.0, 4.3))
 _BAUD = 200.0  # of minimum-shift keying
 _RAIL = 2048.0  # the converter's limit, counts
+_SEEDS = 2**32
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +91,8 @@ class Receiver:
         return np.clip(amplified, -_RAIL, _RAIL - 1), bool(np.abs(amplified).max() >= _RAIL)
 
     def _white(self, block: int) -> Floats:
-        return np.random.default_rng([*self._key, 3, block]).standard_normal(BLOCK)
+        # A chunk that begins with the grid is coloured by the block before: a seed has no sign.
+        return np.random.default_rng([*self._key, 3, block % _SEEDS]).standard_normal(BLOCK)
 
     def _coloured(self, block: int) -> Floats:
         white = np.concatenate([self._white(block - 1)[1 - _TAPS :], self._white(block)])

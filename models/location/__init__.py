@@ -1,0 +1,16 @@
+"""Where lightning struck: pulses of several sites to strokes with error ellipses. Numpy and scipy only.
+
+``timing`` reads arrival times off a pulse's window, ``associate`` finds which pulses are one stroke,
+``solve`` fits position and time on the ellipsoid, ``phase`` sharpens it with the waves beneath the
+envelopes.
+"""
+
+from __future__ import annotations
+
+from fulgor.models.location.associate import Locator, Stroke
+from fulgor.models.location.model import DEFAULT, Propagation, Sighting
+from fulgor.models.location.phase import PHASE
+from fulgor.models.location.solve import Solution, solve
+from fulgor.models.location.timing import Timing, timing
+
+__all__ = ["DEFAULT", "PHASE", "Locator", "Propagation", "Sighting", "Solution", "Stroke", "Timing", "solve", "timing"]
