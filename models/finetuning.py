@@ -193,7 +193,7 @@ def _fold(network: ZtfNetwork, centre: Tensor, scale: Tensor) -> None:
     for layer in (network.recurrence.read, network.join[0]):
         assert isinstance(layer, nn.Linear)  # noqa: S101 - both read the stamp latent last
         layer.weight[:, -length:] /= scale
-        layer.bias -= layer.weight[:, -length:] @ centre
+        layer.bias.sub_(layer.weight[:, -length:] @ centre)
     network.recurrence.absent.mul_(scale).add_(centre)
 
 
