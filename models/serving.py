@@ -12,38 +12,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from fulgor.errors import DeviceError, ModelError
 from fulgor.models.card import ONNX, SCORES, read_card, verify
 from fulgor.models.device import choose
+from fulgor.models.graph import Graph
 from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, STAMP_SIZE
 from fulgor.models.reference import Reference
 from fulgor.models.scores.suite import ScoreSuite
 
-__all__ = ["SHIPPED", "Backend", "LoadedModel", "load"]
+__all__ = ["SHIPPED", "Backend", "CardedModel", "LoadedModel", "load"]
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Folder of the models that come with the package: each stream's default bears its name."""
 
 CHUNK = 64
 """Alerts per run on the CPU: what lies between two layers then stays in the processor's cache."""
-
-UNREADABLE = (
-    runtime.Fail,
-    runtime.InvalidArgument,
-    runtime.InvalidGraph,
-    runtime.InvalidProtobuf,
-    runtime.NoSuchFile,
-    runtime.NotImplemented,
-    runtime.RuntimeException,
-)
-"""What ONNX Runtime raises for a file that it cannot load; the errors have no base of their own."""
-
-_OUT_OF_MEMORY = ("Failed to allocate", "bad_alloc", "bad allocation")
-"""How ONNX Runtime says that it has no memory; it has no class of error for it."""
 
 Arrays = Mapping[str, NDArray[np.generic]]
 Floats = NDArray[np.float32]
@@ -76,39 +61,61 @@ class OnnxBackend:
     """
 
     def __init__(self, path: Path, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Idle threads that spin would take the core from decoding.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except UNREADABLE as error:
-            raise ModelError(f"{path} cannot be loaded ({error}); export or install the model again") from error
-        names = tuple(entry.name for entry in self._session.get_inputs())
-        if names != INPUTS:
-            raise ModelError(f"{path} takes {', '.join(names)} instead of {', '.join(INPUTS)}; export the model again")
+        self._graph = Graph(path, INPUTS, OUTPUTS, threads)
 
     def __call__(self, inputs: list[Floats]) -> list[Floats]:
         """Run in chunks."""
         count = len(inputs[0])
         if not count:  # ONNX Runtime refuses an empty batch
             return [part[:0] for part in self([np.zeros((1, *part.shape[1:]), np.float32) for part in inputs])]
-        runs = [self._run([part[at : at + CHUNK] for part in inputs]) for at in range(0, count, CHUNK)]
+        runs = [self._graph([part[at : at + CHUNK] for part in inputs]) for at in range(0, count, CHUNK)]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
-    def _run(self, inputs: list[Floats]) -> list[Floats]:
-        try:
-            outputs: list[Floats] = self._session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
-        except runtime.RuntimeException as error:
-            if any(words in str(error) for words in _OUT_OF_MEMORY):
-                raise MemoryError(str(error)) from error
-            raise
-        return outputs
+
+class CardedModel:
+    """What a model's card says of it, and the reference that ranks its scores.
+
+    Parameters
+    ----------
+    card : dict
+        The model's card.
+
+    Attributes
+    ----------
+    card : dict
+        Everything known about the model.
+    classes, scores : tuple of str
+        Names along the last axis of ``probabilities`` and ``scores``.
+    reference_id : str
+        Id of the reference behind ``anomaly``.
+    """
+
+    def __init__(self, card: dict[str, Any]) -> None:
+        self.card = card
+        self.classes: tuple[str, ...] = tuple(card["classes"])
+        self.scores: tuple[str, ...] = tuple(card["scores"])
+        self._reference = Reference.from_card(card["reference"])
+        self.reference_id = self._reference.id
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of weights, preprocessing, calibration, recurrence and precision."""
+        return str(self.card["model_hash"])
+
+    @property
+    def preprocessing_hash(self) -> str:
+        """The preparation that the model was trained with."""
+        return str(self.card["preprocessing_hash"])
+
+    def check_first(self, result: Mapping[str, Floats], what: str) -> None:
+        """Raise ModelError where the outputs for one blank alert or chunk cannot be used."""
+        if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(self.classes))):
+            raise ModelError(
+                f"model {self.model_hash} gives no finite latent for a blank {what}; train or install it again"
+            )
 
 
-class LoadedModel:
+class LoadedModel(CardedModel):
     """A model that predicts; see :class:`fulgor.consumer.stream.Predictor`.
 
     Parameters
@@ -121,37 +128,14 @@ class LoadedModel:
         ``cpu`` or ``cuda``.
     suite : ScoreSuite, optional
         Scores fitted to the latents, beside those of the graph.
-
-    Attributes
-    ----------
-    card : dict
-        Everything known about the model.
-    classes, scores : tuple of str
-        Names along the last axis of ``probabilities`` and ``scores``.
-    reference_id : str
-        Id of the reference behind ``anomaly``.
     """
 
     def __init__(self, card: dict[str, Any], backend: Backend, device: str, suite: ScoreSuite | None = None) -> None:
-        self.card = card
+        super().__init__(card)
         self.device = device
-        self.classes: tuple[str, ...] = tuple(card["classes"])
-        self.scores: tuple[str, ...] = tuple(card["scores"])
         self._backend = backend
         self._suite = suite
-        self._reference = Reference.from_card(card["reference"])
-        self.reference_id = self._reference.id
         self._shapes = _shapes(card)
-
-    @property
-    def model_hash(self) -> str:
-        """Hash of weights, preprocessing, calibration, recurrence and precision."""
-        return str(self.card["model_hash"])
-
-    @property
-    def preprocessing_hash(self) -> str:
-        """The preparation that the model was trained with."""
-        return str(self.card["preprocessing_hash"])
 
     def predict(self, arrays: Arrays) -> dict[str, Floats]:
         """Run a micro-batch of any size.
@@ -250,9 +234,5 @@ def _proven(model: LoadedModel) -> LoadedModel:
     blank = {name: np.zeros((1, *shape), dtype=np.float32) for name, shape in model._shapes.items()}
     blank["masks"] += 1.0
     blank["sequence_mask"][:, -1] = 1.0
-    result = model.predict(blank)
-    if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(model.classes))):
-        raise ModelError(
-            f"model {model.model_hash} gives no finite latent for a blank alert; train or install it again"
-        )
+    model.check_first(model.predict(blank), "alert")
     return model

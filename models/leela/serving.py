@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from fulgor.errors import ModelError
 from fulgor.models.card import ONNX, read_card, verify
 from fulgor.models.device import choose
+from fulgor.models.graph import Graph
 from fulgor.models.leela.layout import INPUTS, OUTPUTS, PULSES, SCALARS, WINDOW
-from fulgor.models.reference import Reference
-from fulgor.models.serving import UNREADABLE
+from fulgor.models.serving import CardedModel
 
 __all__ = ["LeelaModel", "load"]
 
@@ -37,7 +35,7 @@ WHOLE = 0
 log = logging.getLogger(__name__)
 
 
-class LeelaModel:
+class LeelaModel(CardedModel):
     """A model that predicts; see :class:`fulgor.consumer.stream.Predictor`.
 
     Parameters
@@ -58,34 +56,8 @@ class LeelaModel:
     device = "cpu"
 
     def __init__(self, card: dict[str, Any], path: Path, threads: int) -> None:
-        self.card = card
-        self.classes: tuple[str, ...] = tuple(card["classes"])
-        self.scores: tuple[str, ...] = tuple(card["scores"])
-        self._reference = Reference.from_card(card["reference"])
-        self.reference_id = self._reference.id
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Idle threads that spin would take the core from decoding.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except UNREADABLE as error:
-            raise ModelError(f"{path} cannot be loaded ({error}); export or install the model again") from error
-        names = tuple(entry.name for entry in self._session.get_inputs())
-        if names != INPUTS:
-            raise ModelError(f"{path} takes {', '.join(names)} instead of {', '.join(INPUTS)}; export the model again")
-
-    @property
-    def model_hash(self) -> str:
-        """Hash of weights, preprocessing, calibration, recurrence and precision."""
-        return str(self.card["model_hash"])
-
-    @property
-    def preprocessing_hash(self) -> str:
-        """The preparation that the model was trained with."""
-        return str(self.card["preprocessing_hash"])
+        super().__init__(card)
+        self._graph = Graph(path, INPUTS, OUTPUTS, threads)
 
     def predict(self, arrays: Arrays) -> dict[str, Floats]:
         """Run a micro-batch of any size.
@@ -140,13 +112,7 @@ class LeelaModel:
         padded[:, :pulses] = scalars
         place = np.full((count, PULSES), -1, np.int64)
         place[:, :pulses] = np.arange(count * pulses).reshape(count, pulses)
-        inputs = (windows.reshape(count * pulses, 2, WINDOW), padded, place)
-        try:
-            outputs = self._session.run(OUTPUTS, dict(zip(INPUTS, inputs, strict=True)))
-        except runtime.RuntimeException as error:
-            if "alloc" in str(error):
-                raise MemoryError(str(error)) from error
-            raise
+        outputs = self._graph((windows.reshape(count * pulses, 2, WINDOW), padded, place))
         return [part[:, :pulses] for part in outputs]
 
 
@@ -198,7 +164,5 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Le
         "windows": np.zeros((1, 1, 2, WINDOW), np.float32), "scalars": np.zeros((1, 1, SCALARS), np.float32),
         "pulse": np.zeros(1, np.int64), "chunk": np.zeros((1, 2), np.int64),
     }  # fmt: skip
-    result = model.predict(blank)
-    if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(model.classes))):
-        raise ModelError(f"model {model.model_hash} gives no finite latent for a blank chunk; train it again")
+    model.check_first(model.predict(blank), "chunk")
     return model

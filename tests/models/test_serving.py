@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fulgor.errors import DeviceError, ModelError
-from fulgor.models import device, serving
+from fulgor.models import device
 from fulgor.models.card import CARD, ONNX, model_hash
 from fulgor.models.cuda import TorchBackend
 from fulgor.models.dataset import Dataset
@@ -120,12 +120,6 @@ def test_damage_is_found_before_the_first_alert(folder: Path, tmp_path: Path) ->
     (copy / ONNX).write_bytes((copy / ONNX).read_bytes()[:-9])
     with pytest.raises(ModelError, match=r"model\.onnx is damaged"):
         load(copy, "cpu")
-
-
-def test_a_graph_that_is_none_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / ONNX).write_bytes(b"not a graph")
-    with pytest.raises(ModelError, match=r"model\.onnx cannot be loaded"):
-        serving.OnnxBackend(tmp_path / ONNX, 1)
 
 
 def test_an_architecture_without_sizes_is_an_error(folder: Path, tmp_path: Path) -> None:
