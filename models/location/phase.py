@@ -19,7 +19,7 @@ from fulgor.preprocessing.leela.geodesy import distance_m
 
 __all__ = ["PHASE", "Refined", "refine"]
 
-PHASE = Propagation(slowness=1.0022, near_us=1.8, far_us=2.4, reach_m=1.0e6)
+PHASE = Propagation(slowness=1.0022, near_us=1.8, far_us=2.4, reach_m=1.0e6, scale=1.13)
 """Of waves near enough that the ground wave leads; from simulated strokes like the envelope's."""
 
 # A wave of the ground begins about this long after the foot of its envelope's edge.
