@@ -1,10 +1,11 @@
-"""GeoTransform, the anomaly detector of Reyes & Estevez 2020 (arXiv:2005.07779), small enough for a CPU.
+"""A detector in the manner of GeoTransform (Reyes & Estevez 2020, arXiv:2005.07779), small enough for a CPU.
 
 A classifier learns which transformation was applied to a stamp; on a stamp of a kind that it never saw
-it fails. Of the paper's transformations the 36 without rotation and mirror image are used (nine shifts by
-8 pixels with reflected borders; Gaussian, Laplacian of Gaussian, both, none), for stamps of stars look
-alike whichever way they are turned, and pairs that cannot be told apart are what the paper takes out.
-The score is the paper's: the Dirichlet likelihood of the classifier's answers (Golan & El-Yaniv 2018).
+it fails. It was written from descriptions, not from the paper or its code, and differs where they are silent. The 36
+transformations (nine shifts by 8 pixels with reflected borders; Gaussian, Laplacian of Gaussian, both,
+none) leave out rotation and mirror image: stamps of stars look alike whichever way they are turned, and
+a pair that cannot be told apart teaches nothing. The score is a Dirichlet likelihood of the classifier's
+answers, after Golan & El-Yaniv 2018.
 """
 
 from __future__ import annotations
