@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fulgor.errors import ModelError
 from fulgor.models.augmentation import Augmentation, corrupt, turn
@@ -21,7 +21,7 @@ from fulgor.models.layout import OUTPUTS
 from fulgor.models.objective import Weights, objective
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["Epoch", "Index", "TrainingConfig", "class_balance", "fit", "infer", "rate_at"]
+__all__ = ["Epoch", "Index", "TrainingConfig", "class_balance", "descend", "fit", "infer", "rate_at", "run_passes"]
 
 HARD_FROM = 0.6
 """Part of the training after which the soft minimum over orientations is the plain one."""
@@ -99,6 +99,17 @@ def rate_at(progress: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (progress - WARM_UP) / (1.0 - WARM_UP)))
 
 
+def descend(network: nn.Module, optimiser: torch.optim.Optimizer, rate: float, loss: Tensor) -> float:
+    """Take one step down a loss at a learning rate, and return the loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+    optimiser.step()
+    return float(loss.detach())
+
+
 class _Passes:
     """One training: network, data and schedule.
 
@@ -131,9 +142,7 @@ class _Passes:
         loss, steps = 0.0, math.ceil(len(order) / config.batch)
         for step, batch in enumerate(batches(self.dataset, order, config.batch)):
             rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            loss += self._step(batch, softness, random) / steps
+            loss += descend(self.network, self.optimiser, rate, self._loss(batch, softness, random)) / steps
         self.network.eval()
         return loss, self._validate()
 
@@ -145,15 +154,6 @@ class _Passes:
         true, seen, hidden = turned.to(self.device), damaged.to(self.device), hidden.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             return objective(self.network, true, seen, hidden, self.balance, self.config.weights, softness)
-
-    def _step(self, batch: Batch, softness: float, random: torch.Generator) -> float:
-        """Take one step and return its loss."""
-        loss = self._loss(batch, softness, random)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimiser.step()
-        return float(loss.detach())
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -200,20 +200,64 @@ def fit(
         No pass had a finite validation loss, or the checkpoint is of another training.
     """
     passes = _Passes(network, dataset, parts, config)
-    standing = checkpoint.restore(network, passes.optimiser) if checkpoint else None
+    return run_passes(network, passes.optimiser, passes.run, config, progress, checkpoint)
+
+
+class Stopping(Protocol):
+    """When a training ends: after ``epochs`` passes, or ``patience`` passes without a better one."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes at most."""
+        ...
+
+    @property
+    def patience(self) -> int:
+        """Passes without a better validation loss."""
+        ...
+
+
+def run_passes(
+    network: nn.Module, optimiser: torch.optim.Optimizer, once: Callable[[int], tuple[float, float]],
+    stopping: Stopping, progress: Callable[[Epoch], None], checkpoint: Checkpoint | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Run passes until they get no better, and leave the best weights in the network.
+
+    Parameters
+    ----------
+    network, optimiser
+        What is trained, in place, and by what.
+    once : callable
+        Does a pass, of a number from 1, and returns its training and validation loss.
+    stopping : Stopping
+        When to end.
+    progress, checkpoint
+        As for `fit`.
+
+    Returns
+    -------
+    dict
+        ``epochs_run``, ``best_epoch`` and ``validation_loss``.
+
+    Raises
+    ------
+    ModelError
+        No pass had a finite validation loss, or the checkpoint is of another training.
+    """
+    standing = checkpoint.restore(network, optimiser) if checkpoint else None
     standing = standing or Standing(_copied(network))
     for number, (loss, validation) in enumerate(standing.losses, 1):
-        progress(Epoch(number, config.epochs, loss, validation, number == standing.best_epoch))
-    for number in range(len(standing.losses) + 1, config.epochs + 1):
-        if standing.losses and number - 1 - standing.best_epoch >= config.patience:
+        progress(Epoch(number, stopping.epochs, loss, validation, number == standing.best_epoch))
+    for number in range(len(standing.losses) + 1, stopping.epochs + 1):
+        if standing.losses and number - 1 - standing.best_epoch >= stopping.patience:
             break
-        loss, validation = passes.run(number)
+        loss, validation = once(number)
         standing.losses.append((loss, validation))
         if better := validation < standing.best_loss:
             standing.best, standing.best_epoch, standing.best_loss = _copied(network), number, validation
         if checkpoint:
-            checkpoint.save(network, passes.optimiser, standing)
-        progress(Epoch(number, config.epochs, loss, validation, better))
+            checkpoint.save(network, optimiser, standing)
+        progress(Epoch(number, stopping.epochs, loss, validation, better))
     if not math.isfinite(standing.best_loss):
         raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
     network.load_state_dict(standing.best)
@@ -225,7 +269,7 @@ def fit(
     }
 
 
-def _copied(network: ZtfNetwork) -> dict[str, Tensor]:
+def _copied(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 

@@ -7,7 +7,6 @@ percentiles, ``test`` is only measured.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from torch.nn import functional as F
 
 from fulgor.errors import ModelError
 from fulgor.models.evaluation.metrics import summary
-from fulgor.models.fitting import Epoch, rate_at
+from fulgor.models.fitting import Epoch, descend, rate_at, run_passes
 from fulgor.models.leela.dataset import PARTS, UNLABELLED, Index, LeelaDataset
 from fulgor.models.leela.layout import LOG_SNR, OUTPUTS, SCORES
 from fulgor.models.leela.network import Architecture, LeelaNetwork
@@ -29,7 +28,6 @@ from fulgor.models.reference import Reference
 
 __all__ = ["LeelaConfig", "TrainedLeela", "contrast", "infer", "second_view", "train"]
 
-CLIP = 5.0
 TEMPERATURES = (math.log(0.05), math.log(20.0))
 SHIFT = 2
 """Largest shift of a second view, samples: what noise and an edge do to a peak's place."""
@@ -194,28 +192,19 @@ def _fit(
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
     balance = _balance(dataset, parts["train"])
     order = np.random.default_rng(config.seed)
-    best, best_loss, best_epoch, epochs = copy.deepcopy(network.state_dict()), math.inf, 0, 0
-    for epoch in range(1, config.epochs + 1):
-        random = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+
+    def once(number: int) -> tuple[float, float]:
+        random = torch.Generator().manual_seed(config.seed * 100_003 + number)
         shuffled = order.permutation(parts["train"])
         network.train()
         loss, steps = 0.0, math.ceil(len(shuffled) / config.batch)
         for step, batch in enumerate(_batches(dataset, shuffled, config.batch)):
-            for group in optimiser.param_groups:
-                group["lr"] = config.rate * rate_at((epoch - 1 + step / steps) / config.epochs)
-            loss += _step(network, optimiser, batch, balance, config, random) / steps
+            rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
+            loss += descend(network, optimiser, rate, _objective(network, batch, balance, config, random)) / steps
         network.eval()
-        validation = _validate(network, dataset, parts["validation"], balance, config)
-        epochs = epoch
-        if better := validation < best_loss:
-            best, best_loss, best_epoch = copy.deepcopy(network.state_dict()), validation, epoch
-        progress(Epoch(epoch, config.epochs, loss, validation, better))
-        if epoch - best_epoch >= config.patience:
-            break
-    if not math.isfinite(best_loss):
-        raise ModelError("the training diverged: no pass had a finite validation loss; lower the rate, check the data")
-    network.load_state_dict(best)
-    return {"epochs_run": epochs, "best_epoch": best_epoch, "validation_loss": best_loss}
+        return loss, _validate(network, dataset, parts["validation"], balance, config)
+
+    return run_passes(network, optimiser, once, config, progress)
 
 
 _Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -251,18 +240,6 @@ def _objective(
     classes = F.cross_entropy(logits[known], truth[known], weight=balance) if bool(known.any()) else logits.sum() * 0
     spread = -(torch.softmax(logits, 1) * torch.log_softmax(logits, 1)).sum(1).mean()
     return classes + config.reconstruction * rebuilt + config.contrast * apart - config.entropy * spread
-
-
-def _step(
-    network: LeelaNetwork, optimiser: torch.optim.Optimizer, batch: _Batch, balance: Tensor, config: LeelaConfig,
-    random: torch.Generator,
-) -> float:  # fmt: skip
-    loss = _objective(network, batch, balance, config, random)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-    optimiser.step()
-    return float(loss.detach())
 
 
 @torch.no_grad()
