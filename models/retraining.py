@@ -20,8 +20,9 @@ from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
-from fulgor.models.fitting import Epoch, Index, TrainingConfig, class_balance, fit, infer
+from fulgor.models.fitting import Index, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
+from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
 from fulgor.models.training import PARTS, TrainedModel, best_temperature, measure
 from fulgor.models.ztf import ZtfNetwork

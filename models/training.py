@@ -24,8 +24,9 @@ from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
-from fulgor.models.fitting import Epoch, TrainingConfig, class_balance, fit, infer
+from fulgor.models.fitting import TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
+from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 

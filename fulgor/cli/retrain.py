@@ -17,7 +17,7 @@ from fulgor.errors import SettingsError
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
     from fulgor.models.dataset import Dataset
-    from fulgor.models.fitting import Epoch
+    from fulgor.models.passes import Epoch
     from fulgor.models.retraining import HeldOut
     from fulgor.models.training import TrainedModel
     from fulgor.streams.registry import Instrument

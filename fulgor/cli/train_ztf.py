@@ -15,7 +15,8 @@ from fulgor.cli.progress import progress
 if TYPE_CHECKING:
     from fulgor.consumer.stream import Stream
     from fulgor.models.dataset import Dataset
-    from fulgor.models.fitting import Epoch, TrainingConfig
+    from fulgor.models.fitting import TrainingConfig
+    from fulgor.models.passes import Epoch
     from fulgor.models.training import TrainedModel
     from fulgor.replay.trainingset import TrainingSet
 

@@ -20,10 +20,10 @@ from torch.nn import functional as F
 
 from fulgor.errors import ModelError
 from fulgor.models.evaluation.metrics import summary
-from fulgor.models.fitting import Epoch, descend, rate_at, run_passes
 from fulgor.models.leela.dataset import PARTS, UNLABELLED, Index, LeelaDataset
 from fulgor.models.leela.layout import LOG_SNR, OUTPUTS, SCORES
 from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.passes import Epoch, descend, rate_at, run_passes
 from fulgor.models.reference import Reference
 
 __all__ = ["LeelaConfig", "TrainedLeela", "contrast", "infer", "second_view", "train"]

@@ -6,7 +6,8 @@ import torch
 
 from fulgor.errors import ModelError
 from fulgor.models.dataset import UNLABELLED, Dataset
-from fulgor.models.fitting import Epoch, TrainingConfig, class_balance
+from fulgor.models.fitting import TrainingConfig, class_balance
+from fulgor.models.passes import Epoch
 from fulgor.models.training import train
 
 

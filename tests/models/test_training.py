@@ -8,7 +8,8 @@ import torch
 
 from fulgor.errors import ModelError
 from fulgor.models.dataset import Dataset
-from fulgor.models.fitting import Epoch, TrainingConfig
+from fulgor.models.fitting import TrainingConfig
+from fulgor.models.passes import Epoch
 from fulgor.models.training import PARTS, TrainedModel, train
 
 
