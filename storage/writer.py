@@ -26,7 +26,7 @@ from fulgor.storage.rows import Batch, DeadLetter, Outcome, Result, Run
 from fulgor.storage.stage import Stage
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["Announce", "FencedError", "Writer"]
+__all__ = ["Announce", "FencedError", "PartitionGoneError", "Writer"]
 
 log = logging.getLogger(__name__)
 Announce = Callable[[Connection, Sequence[Result]], None]

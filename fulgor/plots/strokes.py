@@ -63,7 +63,9 @@ def draw_strokes(axes: Axes, strokes: Sequence[Place], receivers: Sequence[tuple
             if each.ambiguous == flagged:
                 axes.add_patch(_ellipse(each, kinds[name].colour, 0.12 if flagged else 0.3))
         points = np.array([(s.lon, s.lat) for s in strokes if s.ambiguous == flagged]).reshape(-1, 2)
-        axes.scatter(*points.T, s=7, c=kinds[name].colour, marker=kinds[name].marker, linewidths=0, zorder=3)
+        axes.scatter(
+            points[:, 0], points[:, 1], s=7, c=kinds[name].colour, marker=kinds[name].marker, linewidths=0, zorder=3
+        )
     for lat, lon in receivers:
         axes.scatter(lon, lat, s=60, c=INK, marker=kinds["receiver"].marker, zorder=4)
     _view(axes, strokes)

@@ -33,8 +33,9 @@ def distance_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLik
         middle = np.divide(2 * s1 * s2, cos2_a, out=np.zeros_like(cos2_a), where=cos2_a > 0)
         cos_m = np.where(cos2_a > 0, cos_s - middle, 0.0)
         c = _FLATTENING / 16 * cos2_a * (4 + _FLATTENING * (4 - 3 * cos2_a))
-        before, angle = angle, difference + (1 - c) * _FLATTENING * sin_a * (
-            sigma + c * sin_s * (cos_m + c * cos_s * (2 * cos_m**2 - 1))
+        before, angle = (
+            angle,
+            difference + (1 - c) * _FLATTENING * sin_a * (sigma + c * sin_s * (cos_m + c * cos_s * (2 * cos_m**2 - 1))),
         )
         if np.abs(angle - before).max(initial=0.0) < _SMALL:
             break
