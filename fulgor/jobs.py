@@ -13,6 +13,7 @@ from threading import Event
 
 import psycopg
 
+from fulgor.consumer.settings import Settings
 from fulgor.storage.database import Connection, connect, transient, translated
 from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
@@ -28,10 +29,10 @@ class Job:
 
     name: str
     about: str
-    run: Callable[[Connection], str]
+    run: Callable[[Connection, Settings], str]
 
 
-def _index_latents(connection: Connection) -> str:
+def _index_latents(connection: Connection, _settings: Settings) -> str:
     built = 0
     for what in wanted(connection):
         log.info("indexing %d latents of %s", what.rows, what.partition)
@@ -40,28 +41,26 @@ def _index_latents(connection: Connection) -> str:
     return f"{built} indexes built"
 
 
-def _measure_nights(connection: Connection) -> str:
+def _measure_nights(connection: Connection, _settings: Settings) -> str:
     measured, without = measure_drift(connection)
     for model in without:
         log.info("model %s (%s) has no sample to compare nights with", model.name, model.hash)
     return f"{measured} nights measured" + (f", {len(without)} models have no sample" if without else "")
 
 
-def _join_chunks(connection: Connection) -> str:
+def _join_chunks(connection: Connection, _settings: Settings) -> str:
     from fulgor.streams.leelajoin import join_chunks  # scipy, which the status of jobs does not need
 
     return join_chunks(connection)
 
 
-def _locate_strokes(connection: Connection) -> str:
-    from fulgor.consumer.settings import load_settings
+def _locate_strokes(connection: Connection, settings: Settings) -> str:
     from fulgor.preprocessing.leela.nodes import read_nodes
     from fulgor.streams.leelastrokes import locate_strokes
 
-    nodes = load_settings().nodes
-    if nodes is None:
-        return "no list of receivers: set FULGOR_NODES"
-    return locate_strokes(connection, read_nodes(nodes))
+    if settings.nodes is None:
+        return "no list of receivers: set FULGOR_NODES, or nodes in the config file"
+    return locate_strokes(connection, read_nodes(settings.nodes))
 
 
 JOBS: tuple[Job, ...] = (
@@ -72,13 +71,15 @@ JOBS: tuple[Job, ...] = (
 )
 
 
-def run_jobs(database: str, *, every_s: float | None, stopping: Event) -> None:
+def run_jobs(database: str, settings: Settings, *, every_s: float | None, stopping: Event) -> None:
     """Run all jobs, once or again and again until told to stop.
 
     Parameters
     ----------
     database : str
         Its URL.
+    settings : Settings
+        What else the jobs are told, such as the list of receivers.
     every_s : float or None
         Seconds between two rounds; None runs one round.
     stopping : Event
@@ -93,7 +94,7 @@ def run_jobs(database: str, *, every_s: float | None, stopping: Event) -> None:
         try:
             with translated(database), connect(database, application="fulgor jobs") as connection:
                 for job in JOBS:
-                    _run(connection, job)
+                    _run(connection, job, settings)
         except Exception as error:
             if every_s is None or not _may_pass(error):
                 raise
@@ -107,7 +108,7 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(cause, psycopg.Error) and transient(cause)
 
 
-def _run(connection: Connection, job: Job) -> None:
+def _run(connection: Connection, job: Job, settings: Settings) -> None:
     key = int.from_bytes(blake2b(job.name.encode(), digest_size=7).digest())
     taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
     if not (taken and taken[0]):
@@ -119,6 +120,6 @@ def _run(connection: Connection, job: Job) -> None:
         " DO UPDATE SET started_at = now(), finished_at = NULL, outcome = NULL",
         [job.name],
     )
-    outcome = job.run(connection)
+    outcome = job.run(connection, settings)
     connection.execute("UPDATE fulgor.job SET finished_at = now(), outcome = %s WHERE name = %s", [outcome, job.name])
     log.info("%s: %s", job.name, outcome)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from fulgor.cli.output import JSON, emit
@@ -16,20 +18,23 @@ app = typer.Typer(help="Downstream jobs: what tends the stored rows outside of t
 def run(
     every: float = typer.Option(None, "--every", min=1, help="Go on, with this many seconds between two rounds."),
     database: str = DATABASE,
+    config: Path = typer.Option(None, help="Config file (TOML)."),
 ) -> None:
     """Run all jobs, once or until stopped."""
     import signal
     from threading import Event
 
     from fulgor.cli.logs import set_up_logging
-    from fulgor.cli.services import given_database
+    from fulgor.cli.services import database_url
+    from fulgor.consumer.settings import load_settings
     from fulgor.jobs import run_jobs
 
     set_up_logging()
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    run_jobs(given_database(database), every_s=every, stopping=stopping)
+    settings = load_settings({"database": database}, config=config)
+    run_jobs(database_url(settings), settings, every_s=every, stopping=stopping)
 
 
 @app.command()

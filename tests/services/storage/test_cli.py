@@ -169,3 +169,15 @@ def test_a_database_without_tables(database, monkeypatch):
     message = run("ledger", fails=FulgorError)
     assert "no extension 'vector'" in message
     assert "fulgor db migrate" in message
+
+
+def test_jobs_are_told_the_settings(filled, tmp_path):
+    nodes = tmp_path / "nodes.json"
+    nodes.write_text('{"A1": {"Site": "Here", "Position": {"lat": 1.0, "lon": 2.0}}}')
+    config = tmp_path / "mine.toml"
+    config.write_text(f'nodes = "{nodes}"\n')
+    outcome = "SELECT outcome FROM fulgor.job WHERE name = 'leela-strokes'"
+    run("jobs", "run")
+    assert "set FULGOR_NODES" in filled.connection.execute(outcome).fetchone()[0]
+    run("jobs", "run", "--config", str(config))
+    assert filled.connection.execute(outcome).fetchone()[0] == "no LEELA tables"

@@ -4,6 +4,7 @@ from threading import Event
 import numpy as np
 import pytest
 
+from fulgor.consumer.settings import Settings
 from fulgor.jobs import run_jobs
 from fulgor.storage import indexes
 from fulgor.storage.indexes import build, wanted
@@ -60,8 +61,8 @@ def test_an_index_is_built_once_used_and_finds_the_neighbours(two_nights):
 
 def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
     monkeypatch.setattr(indexes.wanted, "__kwdefaults__", {"large": 1000, "quiet_s": 0})
-    run_jobs(two_nights.url, every_s=None, stopping=Event())
-    run_jobs(two_nights.url, every_s=None, stopping=Event())
+    run_jobs(two_nights.url, Settings(), every_s=None, stopping=Event())
+    run_jobs(two_nights.url, Settings(), every_s=None, stopping=Event())
     rows = two_nights.connection.execute("SELECT name, outcome, finished_at IS NOT NULL FROM fulgor.job").fetchall()
     assert ("latent-index", "0 indexes built", True) in rows
     assert all(finished for *_, finished in rows)
