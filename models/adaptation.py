@@ -6,26 +6,27 @@ that they are given differ.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fulgor.models.batches import Index
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.alerts import AlertSet
-from fulgor.models.evaluation.result import Evaluation
+from fulgor.models.evaluation.folds import outer_folds, splits
 from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import TuningConfig, Views, tune, views
-from fulgor.models.fitting import infer
+from fulgor.models.fitting import class_balance, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.reference import Reference
 from fulgor.models.training import TrainedModel, best_temperature
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["FineTuned", "FineTuning", "calibrated", "tuned_model"]
+__all__ = ["FineTuned", "FineTuning", "tuned_model"]
 
 REHEARSED = 2500
 """Simulated alerts that the tuning is reminded of, at most."""
@@ -68,17 +69,36 @@ class FineTuning:
         self._seen: tuple[Dataset, Views] | None = None
 
     def fit(self, alerts: AlertSet, train: Index) -> FineTuned:
-        """Tune on the labelled ones of some alerts; :func:`calibrated` does the rest."""
+        """Tune and calibrate on the labelled ones of some alerts."""
         return FineTuned(self.fitted(alerts.dataset, train))
 
     def fitted(self, dataset: Dataset, train: Index) -> ZtfNetwork:
-        """Return the network, not calibrated, that is tuned on the labelled ones of some alerts."""
+        """Return the network that is tuned on the labelled ones of some alerts, and calibrated on the same."""
         labelled = train[dataset.labels[train] != UNLABELLED]
-        real = self._known(dataset).part(torch.from_numpy(labelled)).joined(self._unlabelled)
-        network = tune(self.base, real, self._simulated, self.config)
+        network = self._tuned(dataset, labelled)
         latents = torch.from_numpy(infer(network, dataset, labelled)["latent"])
         network.distance.fit(latents, torch.from_numpy(np.asarray(dataset.labels[labelled])))
+        network.temperature.fill_(self._temperature(dataset, labelled))
         return network
+
+    def _tuned(self, dataset: Dataset, labelled: Index) -> ZtfNetwork:
+        real = self._known(dataset).part(torch.from_numpy(labelled)).joined(self._unlabelled)
+        return tune(self.base, real, self._simulated, self.config)
+
+    def _temperature(self, dataset: Dataset, labelled: Index) -> float:
+        """Return the temperature from models tuned on all but one fold of these alerts, each asked about the rest.
+
+        A tuned network fits the alerts that it was tuned on, so they cannot tell how sure it may be.
+        """
+        folds = np.full(len(dataset), -1, dtype=np.int64)
+        folds[labelled] = outer_folds(dataset.objects[labelled], np.asarray(dataset.labels[labelled]))
+        logits, labels = [], []
+        for split in splits(folds):
+            asked = self._known(dataset).part(torch.from_numpy(split.test))
+            logits.append(_logits(self._tuned(dataset, split.train), asked))
+            labels.append(asked.batch.labels)
+        told = torch.cat(labels)
+        return best_temperature(torch.cat(logits), told, class_balance(dataset, labelled))
 
     def _known(self, dataset: Dataset) -> Views:
         """Return the views of all alerts of a data set: the encoder is frozen, so no label is in them."""
@@ -91,35 +111,15 @@ class FineTuning:
         return views(self.base, dataset, index, config.augmentation, count or config.count, config.seed)
 
 
-def calibrated(found: Evaluation) -> tuple[Evaluation, float]:
-    """Return an evaluation with calibrated probabilities, and the temperature for a model of all its alerts.
-
-    The temperature of each fold is fitted to the probabilities of the other folds.
-    """
-    probabilities = np.empty_like(found.probabilities)
-    for fold in np.unique(found.folds):
-        here = found.folds == fold
-        probabilities[here] = _cooled(found.probabilities[here], _temperature(found, ~here))
-    return replace(found, probabilities=probabilities), _temperature(found, np.ones(len(found), dtype=bool))
+@torch.no_grad()
+def _logits(network: ZtfNetwork, asked: Views) -> Tensor:
+    batch = asked.batch
+    latent = network.combined(asked.latents[:, 0], batch.sequence, batch.sequence_mask, batch.features)
+    logits: Tensor = network.classifier(latent)
+    return logits
 
 
-def _temperature(found: Evaluation, chosen: NDArray[np.bool_]) -> float:
-    labels = torch.from_numpy(found.labels[chosen])
-    logits = torch.from_numpy(np.log(found.probabilities[chosen].clip(1e-12)))
-    counts = torch.bincount(labels, minlength=len(found.classes))
-    balance = torch.where(counts > 0, 1.0 / counts.clamp(min=1), 0.0).double()
-    return best_temperature(logits, labels, balance)
-
-
-def _cooled(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """Return what softmax gives for the same logits at another temperature."""
-    powers = probabilities.clip(1e-12) ** (1.0 / temperature)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def tuned_model(
-    method: FineTuning, dataset: Dataset, reference: Dataset, metrics: dict[str, Any], temperature: float
-) -> TrainedModel:
+def tuned_model(method: FineTuning, dataset: Dataset, reference: Dataset, metrics: dict[str, Any]) -> TrainedModel:
     """Return the model that is tuned on all labelled alerts.
 
     Parameters
@@ -132,12 +132,9 @@ def tuned_model(
         Real alerts that no training saw, for the percentiles of the scores.
     metrics : dict
         Figures of the same method by cross-validation.
-    temperature : float
-        From the same, see :func:`calibrated`.
     """
     everything = np.arange(len(dataset))
     network = method.fitted(dataset, everything)
-    network.temperature.fill_(temperature)
     scores = infer(network, reference, np.arange(len(reference)))["scores"]
     config = method.config
     baseline = MetadataBaseline(dataset, everything)

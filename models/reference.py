@@ -3,7 +3,8 @@
 A score means nothing alone. The reference keeps the quantiles of each score over held-out alerts; a
 new score becomes the part of the reference that lies below it. From the 90th percentile on the tail is
 continued as a generalised Pareto distribution, so that two alerts stranger than the whole reference are
-still ranked. The percentiles of some scores are averaged into ``anomaly``.
+still ranked. The percentiles of some scores are averaged, and the mean is ranked once more against the
+means of the reference: that is ``anomaly``, so that 0.99 is one alert in a hundred, however many scores agree.
 Pure numpy: a CPU consumer applies it after the exported graph.
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -86,6 +87,20 @@ class ScoreTable:
         left = (1.0 - TAIL_START) * (1.0 + self.shape * beyond / self.scale) ** (-1.0 / self.shape)
         return np.where(beyond > 0, 1.0 - left, inside)
 
+    def to_card(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_card(cls, fields: dict[str, Any]) -> Self:
+        """Return the table that JSON values hold."""
+        return cls(int(fields["size"]), tuple(fields["values"]), float(fields["scale"]), float(fields["shape"]))
+
+
+def _surprise(mean: Floats) -> Floats:
+    """Return -log(1 - mean): a mean of percentiles ends at 1, and only what has no end has a tail to continue."""
+    return -np.log1p(-np.minimum(mean, 1.0 - 1e-12))
+
 
 def _pareto(excess: Floats) -> tuple[float, float]:
     """Return scale and shape by probability-weighted moments (Hosking & Wallis 1987, doi:10.2307/1269343)."""
@@ -114,12 +129,16 @@ class Reference:
         By score, in the order of the model's output.
     combined : tuple of str
         The scores whose percentiles are averaged into ``anomaly``.
+    combination : ScoreTable, optional
+        Quantiles of that mean's surprise; None where a single score is combined, whose percentile needs no
+        second ranking, and in references made before there was one.
     """
 
     size: int
     source: str
     tables: dict[str, ScoreTable]
     combined: tuple[str, ...]
+    combination: ScoreTable | None = None
 
     @classmethod
     def fit(
@@ -147,7 +166,10 @@ class Reference:
         if not chosen or not set(chosen) <= set(names):
             raise ModelError(f"cannot combine {', '.join(chosen) or 'nothing'}: the scores are {', '.join(names)}")
         tables = {name: ScoreTable.fit(scores[:, k], name) for k, name in enumerate(names)}
-        return cls(len(scores), source, tables, chosen)
+        plain = cls(len(scores), source, tables, chosen)
+        if len(chosen) == 1:
+            return plain
+        return replace(plain, combination=ScoreTable.fit(_surprise(plain._mean(scores)), "anomaly"))
 
     @property
     def id(self) -> str:
@@ -160,20 +182,23 @@ class Reference:
         return np.stack(columns, axis=1)
 
     def anomaly(self, scores: Floats) -> NDArray[np.float32]:
-        """Return the mean percentile over the combined scores that an alert has, (N,); NaN where it has none."""
+        """Return the rank of the mean percentile over the combined scores that an alert has, (N,); NaN where none."""
+        mean = self._mean(scores)
+        rank = mean if self.combination is None else self.combination.percentile(_surprise(mean))
+        return rank.astype(np.float32)
+
+    def _mean(self, scores: Floats) -> Floats:
         chosen = [k for k, name in enumerate(self.tables) if name in self.combined]
         ranks = self.percentiles(scores)[:, chosen]
         known = np.isfinite(ranks)
         count = known.sum(axis=1)
         mean = np.where(known, ranks, 0.0).sum(axis=1) / np.maximum(count, 1)
-        return np.where(count > 0, mean, math.nan).astype(np.float32)
+        return np.where(count > 0, mean, math.nan)
 
     def _fields(self) -> dict[str, Any]:
-        tables = {
-            name: {"size": t.size, "values": t.values, "scale": t.scale, "shape": t.shape}
-            for name, t in self.tables.items()
-        }
-        return {"size": self.size, "source": self.source, "combined": self.combined, "tables": tables}
+        tables = {name: table.to_card() for name, table in self.tables.items()}
+        fields = {"size": self.size, "source": self.source, "combined": self.combined, "tables": tables}
+        return fields if self.combination is None else {**fields, "combination": self.combination.to_card()}
 
     def to_card(self) -> dict[str, Any]:
         """Return the reference as JSON values, its id among them."""
@@ -189,12 +214,10 @@ class Reference:
             It is damaged, or its content does not match its id.
         """
         try:
-            tables = {
-                name: ScoreTable(int(t["size"]), tuple(t["values"]), float(t["scale"]), float(t["shape"]))
-                for name, t in fields["tables"].items()
-            }
+            tables = {name: ScoreTable.from_card(table) for name, table in fields["tables"].items()}
             size, source, combined = int(fields["size"]), str(fields["source"]), tuple(fields["combined"])
-            reference, claimed = cls(size, source, tables, combined), fields["id"]
+            combination = ScoreTable.from_card(fields["combination"]) if "combination" in fields else None
+            reference, claimed = cls(size, source, tables, combined, combination), fields["id"]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the card's reference cannot be read ({error!r}); fit it again") from error
         if reference.id != claimed:

@@ -61,7 +61,7 @@ def tune_ztf(
         The base was trained with another preparation.
     """
     from fulgor.consumer.settings import load_settings
-    from fulgor.models.adaptation import FineTuning, calibrated, tuned_model
+    from fulgor.models.adaptation import FineTuning, tuned_model
     from fulgor.models.cuda import load_network
     from fulgor.models.finetuning import TuningConfig
     from fulgor.models.layout import CLASSES
@@ -75,11 +75,10 @@ def tune_ztf(
     reference, others = _divided(more, set(alerts.objects.tolist()))
     method = FineTuning(load_network(base, card), others, rehearsal, TuningConfig(seed=seed))
     measured = _measured(method, alerts)
-    ours, temperature = calibrated(measured.pop(method.name))
-    for one in (ours, *measured.values()):
+    for one in measured.values():
         one.save(out / "evaluation")
-    metrics = _metrics(ours, list(measured.values()))
-    model = tuned_model(method, alerts.dataset, reference, metrics, temperature)
+    metrics = _metrics(measured.pop(method.name), list(measured.values()))
+    model = tuned_model(method, alerts.dataset, reference, metrics)
     data = {
         "archives": [path.name for path in archives],
         "simulated": False,

@@ -1,35 +1,64 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from fulgor.models.adaptation import FineTuning, calibrated, tuned_model
-from fulgor.models.dataset import Dataset
-from fulgor.models.evaluation.metrics import accuracy, calibration_error
-from fulgor.models.evaluation.result import Evaluation
-from fulgor.models.finetuning import TuningConfig
+from fulgor.models import adaptation
+from fulgor.models.adaptation import FineTuning, tuned_model
+from fulgor.models.batches import Index
+from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.evaluation.folds import OUTER, outer_folds
+from fulgor.models.finetuning import TuningConfig, Views, tune
 from fulgor.models.training import TrainedModel
+from fulgor.models.ztf import ZtfNetwork
+
+QUICK = TuningConfig(steps=5, count=1)
 
 
-def test_the_model_is_tuned_on_all_labels_and_knows_its_temperature(trained: TrainedModel, dataset: Dataset) -> None:
+@pytest.fixture
+def method(trained: TrainedModel, dataset: Dataset) -> FineTuning:
+    rest = dataset.part(np.arange(200, 400))
+    return FineTuning(trained.network, rest, rest, QUICK)
+
+
+def test_the_model_is_tuned_on_all_labels(method: FineTuning, dataset: Dataset) -> None:
     real, rest = dataset.part(np.arange(200)), dataset.part(np.arange(200, 400))
-    method = FineTuning(trained.network, rest, rest, TuningConfig(steps=5, count=1))
-    model = tuned_model(method, real, rest, {"accuracy": 0.5}, 1.5)
-    assert float(model.network.temperature) == 1.5
+    model = tuned_model(method, real, rest, {"accuracy": 0.5})
     assert model.metrics == {"accuracy": 0.5}
     assert model.split["parts"]["train"] == real.counts(np.arange(200))
     assert model.reference.size == 200
+    assert float(model.network.temperature) != float(method.base.temperature)
 
 
-def test_overconfident_probabilities_are_cooled_fold_by_fold() -> None:
-    random = np.random.default_rng(0)
-    labels = random.integers(0, 3, 900)
-    logits = random.normal(0, 1, (900, 3))
-    logits[np.arange(900), labels] += 1.0
-    bold = np.exp(4 * logits) / np.exp(4 * logits).sum(1, keepdims=True)
-    names = np.array([str(n) for n in range(900)])
-    found = Evaluation("bold", ("a", "b", "c"), names, names, labels, np.arange(900) % 5, bold)
-    better, temperature = calibrated(found)
-    assert 3 < temperature < 6
-    assert accuracy(labels, better.probabilities) == accuracy(labels, bold)
-    assert calibration_error(labels, better.probabilities) < calibration_error(labels, bold) / 2
-    np.testing.assert_allclose(better.probabilities.sum(1), 1)
+def test_the_temperature_comes_from_alerts_that_the_tuning_did_not_see(
+    method: FineTuning, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.asarray(dataset.labels)
+    train = np.flatnonzero((outer_folds(dataset.objects, labels) != 0) & (labels != UNLABELLED))[:150]
+    tuned: list[int] = []
+
+    def counted(base: ZtfNetwork, real: Views, rehearsal: Views | None, config: TuningConfig) -> ZtfNetwork:
+        tuned.append(int((real.batch.labels >= 0).sum()))
+        return tune(base, real, rehearsal, config)
+
+    monkeypatch.setattr(adaptation, "tune", counted)
+    network = method.fitted(dataset, train)
+    whole, *inner = tuned
+    assert whole == len(train)
+    assert len(inner) == OUTER
+    assert sum(whole - seen for seen in inner) == whole
+    assert 0.05 <= float(network.temperature) <= 20
+
+
+def test_what_is_not_tuned_on_changes_nothing(method: FineTuning, dataset: Dataset) -> None:
+    train = np.arange(0, 150)
+    other = Dataset(dataset.arrays, _shifted(dataset.labels, train), dataset.objects, dataset.classes)
+    one, two = method.fitted(dataset, train), method.fitted(other, train)
+    assert float(one.temperature) == float(two.temperature)
+
+
+def _shifted(labels: Index, kept: Index) -> Index:
+    """Return other labels for all alerts but those that are kept."""
+    changed = (np.asarray(labels) + 1) % (int(np.max(labels)) + 1)
+    changed[kept] = np.asarray(labels)[kept]
+    return changed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,32 @@ def test_anomaly_averages_the_scores_there_are(scores: np.ndarray) -> None:
     assert np.isnan(anomaly[2])
     assert 0.999 < anomaly[3] <= 1
     assert anomaly.dtype == np.float32
+
+
+def test_the_combination_is_a_percentile_again() -> None:
+    """The mean of seven independent percentiles hardly leaves the middle; its rank does."""
+    random = np.random.default_rng(5)
+    reference = Reference.fit(random.exponential(2.0, (20_000, 7)), tuple("abcdefg"))
+    fresh = reference.anomaly(random.exponential(2.0, (20_000, 7)))
+    for part in (0.05, 0.5, 0.9, 0.99):
+        assert (fresh > part).mean() == pytest.approx(1 - part, abs=0.01)
+
+
+def test_the_strangest_of_all_scores_stay_apart() -> None:
+    random = np.random.default_rng(6)
+    reference = Reference.fit(random.exponential(2.0, (150, 7)), tuple("abcdefg"))
+    ladder = reference.anomaly(np.linspace(2.0, 9.0, 30)[:, None].repeat(7, axis=1))
+    assert (np.diff(ladder) > 0).all()
+    assert 0.999 < ladder[-1] < 1
+
+
+def test_a_reference_without_a_ranked_combination_still_means_the_mean(scores: np.ndarray) -> None:
+    fitted = Reference.fit(np.stack([scores, scores[::-1]], axis=1), ("a", "b"))
+    older = replace(fitted, combination=None)
+    again = Reference.from_card(json.loads(json.dumps(older.to_card())))
+    assert again == older
+    high = np.quantile(scores, 0.8)
+    assert again.anomaly(np.array([[high, 0.0]]))[0] == pytest.approx(0.4, abs=0.01)
 
 
 def test_only_the_combined_scores_count(scores: np.ndarray) -> None:
