@@ -5,16 +5,13 @@ The models are :class:`Named`: a hash of 16 equal digits d gives latents of the 
 
 from __future__ import annotations
 
-import logging
-import sys
 from typing import Any
 
 import numpy as np
 from toy import CARD, ToyPredictor, ToyStream
+from toy_consumer import run
 
-from fulgor.cli import reported
-from fulgor.consumer.consume import Consumption, consume, kafka_source
-from fulgor.consumer.settings import load_settings
+from fulgor.consumer.consume import Consumption
 from fulgor.errors import ModelError
 from fulgor.storage.database import connect
 from fulgor.storage.registry import Model, live_model
@@ -39,22 +36,11 @@ def load(model: Model) -> Named:
     return Named(model.hash[0])
 
 
-def main() -> None:
-    bootstrap, topic, database, group, protocol = sys.argv[1:6]
-    logging.basicConfig(level=logging.INFO)
-    settings = load_settings(
-        {"bootstrap": bootstrap, "group_protocol": protocol, "batch_size": 16, "deadline_ms": 20,
-         "session_timeout_ms": 6000}
-    )  # fmt: skip
+def following(database: str, group: str) -> Consumption:
     with connect(database) as connection:
         live = load(live_model(connection, "toy"))
-    what = Consumption(ToyStream(), live, database, group, follow=load)
-    with reported():
-        consume(
-            what, lambda: kafka_source(settings, topic, group), settings,
-            title="toy", until_end="--until-end" in sys.argv,
-        )  # fmt: skip
+    return Consumption(ToyStream(), live, database, group, follow=load)
 
 
 if __name__ == "__main__":
-    main()
+    run(following, session_ms=6000)
