@@ -20,6 +20,7 @@ from fulgor.errors import ModelError
 __all__ = [
     "CARD",
     "FORMAT",
+    "INT8",
     "ONNX",
     "PRECISION",
     "SCORES",
@@ -41,6 +42,8 @@ FORMAT: Final = 1
 """Version of the card's layout."""
 
 PRECISION: Final = "float32"
+INT8: Final = "int8"
+"""Precision of a model whose convolutions run in 8-bit integers, see :mod:`fulgor.models.quantize`."""
 
 LARGEST_CARD: Final = 1 << 20
 LARGEST_FILE: Final = 1 << 30
@@ -94,6 +97,8 @@ def model_hash(card: Mapping[str, Any]) -> str:
     }
     if SCORES in card["files"]:
         identity["scores"] = card["files"][SCORES]
+    if card["precision"] != PRECISION:  # its graph holds what the weights do not tell: the ranges between the layers
+        identity["graph"] = card["files"][ONNX]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -106,7 +111,7 @@ def write_card(directory: Path, card: Mapping[str, Any]) -> dict[str, Any]:
         A file of the model is missing.
     """
     files = {name: file_hash(directory / name) for name in _files(card)}
-    full = {"format": FORMAT, **card, "precision": PRECISION, "files": files}
+    full = {"format": FORMAT, "precision": PRECISION, **card, "files": files}
     full["model_hash"] = model_hash(full)
     (directory / CARD).write_text(json.dumps(full, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return full

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import DeviceError, ModelError
-from fulgor.models.card import ONNX, SCORES, read_card, verify
+from fulgor.models.card import ONNX, PRECISION, SCORES, read_card, verify
 from fulgor.models.device import choose
 from fulgor.models.graph import Graph
 from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, STAMP_SIZE
@@ -193,7 +193,7 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Lo
     Raises
     ------
     DeviceError
-        ``cuda`` was asked for and cannot be had.
+        ``cuda`` was asked for and cannot be had, or the model runs on the CPU alone.
     ModelError
         A file is missing, damaged or of another model, or its first inference fails.
     """
@@ -202,6 +202,10 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Lo
     card = read_card(directory)
     verify(directory, card)
     suite = ScoreSuite.load(directory / SCORES) if card.get("fitted_scores") else None
+    if chosen == "cuda" and card["precision"] != PRECISION:
+        if device == "cuda":
+            raise DeviceError(f"{directory} is a model in {card['precision']}, which runs on the CPU; use --device cpu")
+        chosen = "cpu"
     if chosen == "cuda":
         try:
             return _proven(LoadedModel(card, _cuda(directory, card), "cuda", suite))

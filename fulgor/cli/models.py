@@ -9,6 +9,7 @@ import typer
 
 from fulgor.cli.drift import drift, sample
 from fulgor.cli.output import JSON, as_mapping, emit, emit_one
+from fulgor.cli.quantize import quantize
 from fulgor.cli.refit import refit
 from fulgor.cli.session import DATABASE, STREAM, opened
 from fulgor.errors import ModelError
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(refit)
 app.command()(drift)
+app.command()(quantize)
 app.command()(sample)
 
 MODEL = typer.Argument(help="Id, name, or hash (its first six characters do).")
