@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from numpy import generic
+from numpy import float64, generic
 from numpy.typing import NDArray
 
 from fulgor.errors import MalformedError
@@ -48,6 +48,9 @@ class Item:
         Values of the stream's own table, in the order of ``Stream.table.columns``.
     unscorable : str or None
         Why no score can be computed; None when it can. The arrays are then not inferred.
+    step_times : ndarray of float64 or None
+        Times of the steps of the model's sequence in the stream's own unit (ZTF: Julian date), the item's own last and
+        NaN where a step is unused: earlier items of the object are known by them. None where there is no sequence.
     """
 
     alert: str
@@ -59,6 +62,7 @@ class Item:
     flags: int
     columns: tuple[Any, ...]
     unscorable: str | None = None
+    step_times: NDArray[float64] | None = None
 
 
 class Record(Protocol):

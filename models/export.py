@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from fulgor.models.folder import compare, write_folder, write_graph
-from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, SCORES, STAMP_SIZE
+from fulgor.models.layout import COLUMNS, OUTPUTS, SCORES, STAMP_SIZE
 from fulgor.models.training import TrainedModel
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
 __all__ = ["example", "export_onnx", "save"]
+
+KNOWN = 0.5
+"""Share of the earlier steps whose stamp latent an example gives."""
 
 
 def example(architecture: Architecture, count: int, seed: int = 0) -> tuple[Tensor, ...]:
@@ -27,7 +30,11 @@ def example(architecture: Architecture, count: int, seed: int = 0) -> tuple[Tens
     present = (torch.arange(architecture.steps) >= architecture.steps - lengths).float()
     sequence = torch.rand(count, architecture.steps, COLUMNS, generator=random) * present.unsqueeze(2)
     features = torch.randn(count, architecture.features, generator=random)
-    return stamps, masks, sequence, present, features
+    if not architecture.history_stamps:
+        return stamps, masks, sequence, present, features
+    history = torch.randn(count, architecture.steps - 1, architecture.latent, generator=random)
+    known = (torch.rand(count, architecture.steps - 1, generator=random) < KNOWN).float() * present[:, :-1]
+    return stamps, masks, sequence, present, features, history, known
 
 
 def export_onnx(network: ZtfNetwork, path: Path) -> None:
@@ -47,13 +54,13 @@ def export_onnx(network: ZtfNetwork, path: Path) -> None:
     """
     plain = network.expanded()
     batch = torch.export.Dim("batch")
-    dynamic = {name: {0: batch} for name in INPUTS}
-    write_graph(plain, path, example(network.architecture, 2), inputs=INPUTS, outputs=OUTPUTS, dynamic=dynamic)
+    dynamic = {name: {0: batch} for name in network.inputs}
+    write_graph(plain, path, example(network.architecture, 2), inputs=network.inputs, outputs=OUTPUTS, dynamic=dynamic)
     _compare(plain, path)
 
 
 def _compare(plain: ZtfNetwork, path: Path) -> None:
-    compare(plain, path, example(plain.architecture, 5, seed=1), inputs=INPUTS, outputs=OUTPUTS)
+    compare(plain, path, example(plain.architecture, 5, seed=1), inputs=plain.inputs, outputs=OUTPUTS)
 
 
 def save(
@@ -72,6 +79,7 @@ def save(
     ModelError
         The exported graph does not agree with the network.
     """
+    architecture = model.network.architecture
     return write_folder(
         model,
         directory,
@@ -80,6 +88,6 @@ def save(
         stream=stream,
         preprocessing_hash=preprocessing_hash,
         scores=SCORES,
-        recurrence={"cell": "decay-gru", "steps": model.network.architecture.steps, "history_stamps": False},
+        recurrence={"cell": "decay-gru", "steps": architecture.steps, "history_stamps": architecture.history_stamps},
         data=data,
     )

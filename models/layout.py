@@ -11,6 +11,7 @@ __all__ = [
     "COLUMNS",
     "DETECTION",
     "HIDEABLE",
+    "HISTORY_INPUTS",
     "INPUTS",
     "LOG_ERROR",
     "MAGNITUDE",
@@ -28,6 +29,13 @@ SCORES: Final = ("reconstruction", "sequence", "distance")
 
 INPUTS: Final = ("stamps", "masks", "sequence", "sequence_mask", "features")
 """Model input, in the order of the network's arguments."""
+
+HISTORY_INPUTS: Final = ("history", "history_mask")
+"""What a model of stored stamp latents takes beside :data:`INPUTS`: (N, L - 1, latent) and (N, L - 1).
+
+Place k belongs to step k of the sequence. The mask is 1 where the stamp latent of an earlier alert is given; elsewhere
+the model puts its "absent" token, whatever ``history`` holds there.
+"""
 
 OUTPUTS: Final = ("latent", "stamp_latent", "probabilities", "scores")
 """Model output, in the order of the network's results."""

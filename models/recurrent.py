@@ -41,8 +41,10 @@ class DecayGRU(nn.Module):
         self.carry = nn.Linear(hidden, 3 * hidden)
         self.log_tau = nn.Parameter(torch.linspace(math.log(SHORTEST_DAYS), math.log(LONGEST_DAYS), hidden))
 
-    def slots(self, stamp_latent: Tensor, steps: int) -> Tensor:
-        """Return what each step knows of its stamps: the current ones last, before them "absent".
+    def slots(
+        self, stamp_latent: Tensor, steps: int, history: Tensor | None = None, history_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return what each step knows of its stamps: the current ones last, before them those given, else "absent".
 
         Parameters
         ----------
@@ -50,6 +52,8 @@ class DecayGRU(nn.Module):
             (N, slot), of the alert itself.
         steps : int
             L, the alert's own step included.
+        history, history_mask : Tensor, optional
+            As in :data:`fulgor.models.layout.HISTORY_INPUTS`; by default all earlier steps are "absent".
 
         Returns
         -------
@@ -57,6 +61,8 @@ class DecayGRU(nn.Module):
             (N, L, slot).
         """
         earlier = self.absent.expand(stamp_latent.shape[0], steps - 1, -1)
+        if history is not None and history_mask is not None:
+            earlier = torch.where(history_mask.unsqueeze(2) > 0, history, earlier)
         return torch.cat([earlier, stamp_latent.unsqueeze(1)], dim=1)
 
     def step(self, gates: Tensor, new: Tensor, state: Tensor) -> Tensor:

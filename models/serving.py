@@ -18,7 +18,7 @@ from fulgor.errors import DeviceError, ModelError
 from fulgor.models.card import ONNX, PRECISION, SCORES, read_card, verify
 from fulgor.models.device import choose
 from fulgor.models.graph import Graph
-from fulgor.models.layout import COLUMNS, INPUTS, OUTPUTS, STAMP_SIZE
+from fulgor.models.layout import COLUMNS, HISTORY_INPUTS, INPUTS, OUTPUTS, STAMP_SIZE
 from fulgor.models.reference import Reference
 from fulgor.models.scores.suite import ScoreSuite
 
@@ -40,7 +40,7 @@ class Backend(Protocol):
     """What runs the graph: model input to the values of :data:`fulgor.models.layout.OUTPUTS`."""
 
     def __call__(self, inputs: list[Floats]) -> list[Floats]:
-        """Run a batch of any size; inputs in the order of :data:`fulgor.models.layout.INPUTS`."""
+        """Run a batch of any size; inputs in the order of the graph's arguments."""
         ...
 
 
@@ -51,6 +51,8 @@ class OnnxBackend:
     ----------
     path : Path
         The graph.
+    inputs : tuple of str
+        Names of all that it takes.
     threads : int
         Threads inside one operation.
 
@@ -60,8 +62,8 @@ class OnnxBackend:
         ONNX Runtime cannot read the file, or it is another model's graph.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._graph = Graph(path, INPUTS, OUTPUTS, threads)
+    def __init__(self, path: Path, inputs: tuple[str, ...], threads: int) -> None:
+        self._graph = Graph(path, inputs, OUTPUTS, threads)
 
     def __call__(self, inputs: list[Floats]) -> list[Floats]:
         """Run in chunks."""
@@ -107,6 +109,11 @@ class CardedModel:
         """The preparation that the model was trained with."""
         return str(self.card["preprocessing_hash"])
 
+    @property
+    def history_shape(self) -> tuple[int, int] | None:
+        """Shape (L - 1, latent) of the earlier alerts' stamp latents that `predict` takes; None where it takes none."""
+        return _history_shape(self.card)
+
     def check_first(self, result: Mapping[str, Floats], what: str) -> None:
         """Raise ModelError where the outputs for one blank alert or chunk cannot be used."""
         if not (np.isfinite(result["latent"]).all() and result["probabilities"].shape == (1, len(self.classes))):
@@ -143,7 +150,9 @@ class LoadedModel(CardedModel):
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            Model input, each with a leading batch axis N.
+            Model input, each with a leading batch axis N. A model with a `history_shape` also takes ``history``
+            (N, L - 1, latent) and ``history_mask`` (N, L - 1), see :data:`fulgor.models.layout.HISTORY_INPUTS`;
+            without them no history is known. Any other model ignores both.
 
         Returns
         -------
@@ -165,6 +174,8 @@ class LoadedModel(CardedModel):
 
     def _checked(self, arrays: Arrays) -> list[Floats]:
         checked: list[Floats] = []
+        if not any(name in arrays for name in HISTORY_INPUTS):
+            arrays = {**self._no_history(len(arrays.get(INPUTS[0], ()))), **arrays}
         for name, shape in self._shapes.items():
             if name not in arrays:
                 raise ModelError(f"the model input lacks {name!r}; was it prepared for another stream?")
@@ -176,6 +187,11 @@ class LoadedModel(CardedModel):
                 )
             checked.append(array)
         return checked
+
+    def _no_history(self, count: int) -> dict[str, Floats]:
+        """Return what says that nothing is known of some alerts' histories; nothing where the model takes none."""
+        shapes = {name: self._shapes[name] for name in HISTORY_INPUTS if name in self._shapes}
+        return {name: np.zeros((count, *shape), dtype=np.float32) for name, shape in shapes.items()}
 
 
 def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> LoadedModel:
@@ -213,7 +229,7 @@ def load(directory: Path | str, device: str = "auto", *, threads: int = 1) -> Lo
             if device == "cuda":
                 raise
             log.warning("a GPU is present but cannot be used, running on the CPU: %s", error)
-    return _proven(LoadedModel(card, OnnxBackend(directory / ONNX, threads), "cpu", suite))
+    return _proven(LoadedModel(card, OnnxBackend(directory / ONNX, tuple(_shapes(card)), threads), "cpu", suite))
 
 
 def _cuda(directory: Path, card: dict[str, Any]) -> Backend:
@@ -223,14 +239,25 @@ def _cuda(directory: Path, card: dict[str, Any]) -> Backend:
 
 
 def _shapes(card: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each input without its batch axis."""
+    """Return the shape of each input without its batch axis, in the order of the graph's arguments."""
+    steps, features = _size(card, "steps"), _size(card, "features")
+    stamp = (3, STAMP_SIZE, STAMP_SIZE)
+    shapes = dict(zip(INPUTS, (stamp, stamp, (steps, COLUMNS), (steps,), (features,)), strict=True))
+    history = _history_shape(card)
+    return shapes | dict(zip(HISTORY_INPUTS, (history, history[:1]), strict=True)) if history else shapes
+
+
+def _history_shape(card: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (L - 1, latent) for a model that takes the stamp latents of earlier alerts."""
+    remembers = card["recurrence"].get("history_stamps", False)
+    return (_size(card, "steps") - 1, _size(card, "latent")) if remembers else None
+
+
+def _size(card: Mapping[str, Any], name: str) -> int:
     try:
-        steps, features = int(card["architecture"]["steps"]), int(card["architecture"]["features"])
+        return int(card["architecture"][name])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the card's architecture cannot be read ({error!r}); export the model again") from error
-    stamp = (3, STAMP_SIZE, STAMP_SIZE)
-    shapes = (stamp, stamp, (steps, COLUMNS), (steps,), (features,))
-    return dict(zip(INPUTS, shapes, strict=True))
 
 
 def _proven(model: LoadedModel) -> LoadedModel:

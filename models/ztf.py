@@ -13,7 +13,7 @@ from fulgor.errors import ModelError
 from fulgor.models.batches import Batch
 from fulgor.models.decoders import SequenceDecoder, StampDecoder
 from fulgor.models.encoder import StampEncoder, central_crop
-from fulgor.models.layout import CLASSES, COLUMNS
+from fulgor.models.layout import CLASSES, COLUMNS, HISTORY_INPUTS, INPUTS
 from fulgor.models.metadata import MetadataEncoder
 from fulgor.models.recurrent import DecayGRU
 from fulgor.models.scores.distance import ClassDistance, defined
@@ -52,6 +52,8 @@ class Architecture:
         Metadata features that the network must not see.
     dropout : float
         Share of the metadata's encoding and of the joined layer that is dropped in training.
+    history_stamps : bool
+        Whether the steps before the alert may carry the stamp latents of earlier alerts.
     """
 
     features: int
@@ -63,6 +65,7 @@ class Architecture:
     classes: tuple[str, ...] = CLASSES
     ignored: tuple[int, ...] = ()
     dropout: float = 0.2
+    history_stamps: bool = False
 
     @classmethod
     def from_card(cls, fields: dict[str, Any]) -> Architecture:
@@ -79,8 +82,11 @@ class Architecture:
             raise ModelError(f"the card's architecture cannot be read ({error}); export the model again") from error
 
     def to_card(self) -> dict[str, Any]:
-        """Return the same as JSON values."""
-        return {**asdict(self), "classes": list(self.classes), "ignored": list(self.ignored)}
+        """Return the same as JSON values; a card says nothing of stored history where the model takes none."""
+        fields = {**asdict(self), "classes": list(self.classes), "ignored": list(self.ignored)}
+        if not self.history_stamps:
+            del fields["history_stamps"]
+        return fields
 
 
 class Latents(NamedTuple):
@@ -126,21 +132,30 @@ class ZtfNetwork(nn.Module):
         self.distance = ClassDistance(a.latent, len(a.classes))
         self.register_buffer("temperature", torch.ones(()))
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all that the served graph takes, in the order of the arguments of `forward`."""
+        return INPUTS + HISTORY_INPUTS if self.architecture.history_stamps else INPUTS
+
     def cropped(self, batch: Batch) -> Batch:
         """Return a batch whose stamps hold no more than a turn by any angle can bring into view."""
         size = min(int(batch.stamps.shape[-1]), math.ceil(self.architecture.size * math.sqrt(2.0)) // 2 * 2 + 1)
         return batch._replace(stamps=central_crop(batch.stamps, size), masks=central_crop(batch.masks, size))
 
     def encode(
-        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor
-    ) -> Latents:
-        """Return both latents of a batch; arguments as in :data:`fulgor.models.layout.INPUTS`."""
+        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor,
+        history: Tensor | None = None, history_mask: Tensor | None = None,
+    ) -> Latents:  # fmt: skip
+        """Return both latents of a batch; arguments as in :data:`fulgor.models.layout.INPUTS` and `HISTORY_INPUTS`."""
         stamp = self.encoder(stamps, masks)
-        return Latents(stamp, self.combined(stamp, sequence, sequence_mask, features))
+        return Latents(stamp, self.combined(stamp, sequence, sequence_mask, features, history, history_mask))
 
-    def combined(self, stamp: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor) -> Tensor:
-        """Return the object latent (N, latent) of stamp latents, light curves and metadata."""
-        slots = self.recurrence.slots(stamp, int(sequence.shape[1]))
+    def combined(
+        self, stamp: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor,
+        history: Tensor | None = None, history_mask: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Return the object latent (N, latent) of stamp latents, light curves, metadata and earlier stamp latents."""
+        slots = self.recurrence.slots(stamp, int(sequence.shape[1]), history, history_mask)
         state = self.recurrence(sequence, sequence_mask, slots)
         joined: Tensor = self.join(torch.cat([state, self.metadata(features), stamp], dim=1))
         return joined
@@ -155,10 +170,11 @@ class ZtfNetwork(nn.Module):
         return torch.stack([reconstruction, defined(chi_square, points), self.distance(latents.object)], dim=1)
 
     def forward(
-        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor
-    ) -> Outputs:
-        """Return latents, calibrated probabilities and scores of a batch."""
-        latents = self.encode(stamps, masks, sequence, sequence_mask, features)
+        self, stamps: Tensor, masks: Tensor, sequence: Tensor, sequence_mask: Tensor, features: Tensor,
+        history: Tensor | None = None, history_mask: Tensor | None = None,
+    ) -> Outputs:  # fmt: skip
+        """Return latents, calibrated probabilities and scores of a batch; arguments as those of `encode`."""
+        latents = self.encode(stamps, masks, sequence, sequence_mask, features, history, history_mask)
         probabilities = torch.softmax(self.classifier(latents.object) / self.temperature, dim=1)
         scores = self.scores(latents, stamps, masks, sequence, sequence_mask)
         return Outputs(latents.object, latents.stamp, probabilities, scores)

@@ -97,6 +97,7 @@ class ZTF:
                 flags=int(prepared.flags),
                 columns=_columns(record),
                 unscorable=prepared.unscorable,
+                step_times=prepared.times,
             )
         ]
 

@@ -47,11 +47,15 @@ class LightCurve:
         1 for a step, 0 for an unused one.
     flags : ZtfFlag
         What is odd about the history.
+    times : ndarray of float64, shape (L,)
+        Julian date of each step as the packet has it, by which an earlier alert of the object is known; NaN for an
+        unused one. No model sees it.
     """
 
     sequence: NDArray[np.float32]
     mask: NDArray[np.float32]
     flags: ZtfFlag
+    times: NDArray[np.float64]
 
 
 class _Step(NamedTuple):
@@ -156,4 +160,6 @@ def light_curve(alert: ZtfAlert, length: int) -> LightCurve:
     sequence[length - len(steps) :] = [_row(step, before, alert.jd) for step, before in zip(steps, times, strict=False)]
     mask = np.zeros(length, np.float32)
     mask[length - len(steps) :] = 1
-    return LightCurve(sequence, mask, flags)
+    when = np.full(length, np.nan)
+    when[length - len(steps) :] = times[1:]
+    return LightCurve(sequence, mask, flags, when)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.preprocessing.ztf.alert import ZtfAlert
@@ -30,11 +31,14 @@ class Prepared:
         What is odd about the alert.
     unscorable : str or None
         Why no score can be had: the science or the difference stamp is unusable. None when it can.
+    times : ndarray of float64
+        (L,): the Julian date of each step of the sequence, NaN for an unused one; the last is the alert's own.
     """
 
     arrays: dict[str, NDArray[Any]]
     flags: ZtfFlag
     unscorable: str | None
+    times: NDArray[np.float64]
 
 
 def prepare(alert: ZtfAlert, recipe: Recipe = DEFAULT) -> Prepared:
@@ -66,4 +70,4 @@ def prepare(alert: ZtfAlert, recipe: Recipe = DEFAULT) -> Prepared:
         "sequence_mask": curve.mask,
         "features": features(alert, stamps.levels),
     }
-    return Prepared(arrays, stamps.flags | curve.flags, "; ".join(problems) or None)
+    return Prepared(arrays, stamps.flags | curve.flags, "; ".join(problems) or None, curve.times)

@@ -47,6 +47,16 @@ def test_the_columns(packets: Any) -> None:
     assert curve.flags == 0
 
 
+def test_steps_have_the_very_times_of_the_packet(packets: Any) -> None:
+    history = [_limit(9.1234567), _entry(-1), _entry(4.7654321), _entry(4.7654321, magpsf=18.0), _entry(0)]
+    alert = packets.decode_one(prv_candidates=history)
+    times = light_curve(alert, 5).times
+    assert times.dtype == np.float64
+    assert np.isnan(times[:2]).all()
+    assert times[2:].tolist() == [JD - 9.1234567, JD - 4.7654321, alert.jd]
+    assert light_curve(alert, 2).times.tolist() == [JD - 4.7654321, alert.jd]
+
+
 def test_no_history(packets: Any) -> None:
     for history in (None, [], [_limit(1, diffmaglim=None)]):
         curve = light_curve(packets.decode_one(prv_candidates=history), 4)
