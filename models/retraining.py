@@ -1,22 +1,19 @@
 """A better model from the one that is live and new labelled alerts, and the proof that it is better.
 
-Objects are divided by the hash of their names with the seed on the live model's card, so that the
-same ones are held out in every generation: what this comparison is made on, neither model has seen.
+What the comparison is made on, neither model has seen: see :mod:`fulgor.models.division`.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from fulgor.errors import ModelError
-from fulgor.models.card import used_objects
 from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.division import Division
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
@@ -24,16 +21,13 @@ from fulgor.models.fitting import Index, TrainingConfig, class_balance, fit, inf
 from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
-from fulgor.models.training import PARTS, TrainedModel, best_temperature, measure
+from fulgor.models.training import TrainedModel, best_temperature, measure
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["RATE", "HeldOut", "compare", "divide", "retrain"]
+__all__ = ["RATE", "HeldOut", "compare", "retrain"]
 
 RATE = 1e-3
 """Peak learning rate: a third of that of a first training, since the weights are good already."""
-
-FEWEST = 20
-"""Labelled held-out alerts below which a comparison would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +54,8 @@ class HeldOut:
     recall: dict[str, tuple[float, float]]
 
 
-def divide(dataset: Dataset, card: Mapping[str, Any]) -> dict[str, Index]:
-    """Divide alerts into the parts of a training, by object and as the model of this card did.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        Prepared alerts.
-    card : mapping
-        Of the model to start from: its ``split`` says the seed; objects that its ``data.used`` lists (a model
-        of listed alerts) are moved to the training part.
-
-    Returns
-    -------
-    dict of str to ndarray
-        Indices of ``train``, ``validation``, ``reference`` and ``test``.
-
-    Raises
-    ------
-    ModelError
-        The card does not say how its objects were divided, or too few alerts are left to compare on.
-    """
-    split, used = card.get("split", {}), used_objects(card)
-    if split.get("by") != "object" or not isinstance(split.get("seed"), int):
-        raise ModelError(
-            f"the card of model {card.get('name')!r} does not say how its objects were divided: train anew"
-        )
-    parts = dataset.split(PARTS, split["seed"])
-    seen = np.isin(dataset.objects, sorted(used))
-    fresh = {name: index[~seen[index]] for name, index in parts.items()}
-    fresh["train"] = np.sort(np.concatenate([fresh["train"], np.flatnonzero(seen)]))
-    for name, index in fresh.items():
-        count = int((dataset.labels[index] != UNLABELLED).sum())
-        if count < (FEWEST if name in {"test", "reference"} else 1):
-            raise ModelError(
-                f"{count} labelled alerts of objects that model {card.get('name')!r} has not seen are left for"
-                f" {name!r}, which needs {FEWEST}: take more or newer alerts"
-            )
-    return fresh
-
-
 def retrain(
-    dataset: Dataset, base: ZtfNetwork, card: Mapping[str, Any], config: TrainingConfig,
+    dataset: Dataset, division: Division, base: ZtfNetwork, config: TrainingConfig,
     progress: Callable[[Epoch], None] | None = None,
 ) -> tuple[TrainedModel, HeldOut]:  # fmt: skip
     """Tune all weights of a model on labelled alerts, and compare both on held-out ones.
@@ -110,10 +64,10 @@ def retrain(
     ----------
     dataset : Dataset
         Prepared alerts, of the classes of the base.
+    division : Division
+        What is trained on and what is compared on.
     base : ZtfNetwork
         Where it starts; not changed.
-    card : mapping
-        Of the base.
     config : TrainingConfig
         Schedule; sizes and the seed of the split are the base's.
     progress : callable, optional
@@ -122,10 +76,10 @@ def retrain(
     Raises
     ------
     ModelError
-        See :func:`divide`; or the training diverged.
+        The training diverged.
     """
-    parts = divide(dataset, card)
-    own = replace(config, size=base.architecture.size, width=base.architecture.width, seed=card["split"]["seed"])
+    parts = division.parts
+    own = replace(config, size=base.architecture.size, width=base.architecture.width, seed=division.seed)
     torch.manual_seed(own.seed)
     network = copy.deepcopy(base).requires_grad_(True)
     history = fit(network, dataset, parts, own, progress or (lambda _: None))
@@ -133,9 +87,7 @@ def retrain(
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
     baseline = MetadataBaseline(dataset, parts["train"])
-    counts = {name: dataset.counts(index) for name, index in parts.items()}
-    split = {"by": "object", "seed": own.seed, "parts": counts}
-    model = TrainedModel(network, baseline, reference, {}, split, {**asdict(own), **history})
+    model = TrainedModel(network, baseline, reference, {}, division.entry(dataset), {**asdict(own), **history})
     held_out = compare(dataset, parts["test"], base, network)
     metrics = {**measure(model, dataset, parts["test"]), "against_live": asdict(held_out)}
     return replace(model, metrics=metrics), held_out

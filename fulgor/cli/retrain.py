@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,21 @@ from fulgor.errors import SettingsError
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
     from fulgor.models.dataset import Dataset
+    from fulgor.models.division import Division
+    from fulgor.models.evaluation.alerts import AlertSet
     from fulgor.models.passes import Epoch
     from fulgor.models.retraining import HeldOut
     from fulgor.models.training import TrainedModel
     from fulgor.streams.registry import Instrument
 
-__all__ = ["retrain"]
+__all__ = ["Split", "retrain"]
+
+
+class Split(StrEnum):
+    """What the comparison is to hold for: coming nights, or other objects of the same nights."""
+
+    TIME = "time"
+    OBJECT = "object"
 
 
 def retrain(
@@ -32,6 +42,9 @@ def retrain(
     from_model: str = typer.Option("live", help="Where to start: live, a folder, or a model's id, name or hash."),
     out: Path = typer.Option(Path("model-retrained"), help="Folder of the new model."),
     name: str = typer.Option(None, help="Name on its card; by default that of the one it started from."),
+    split: Split = typer.Option(
+        Split.TIME, help="Compare on new objects of later nights (time), or on new objects of any night (object)."
+    ),
     simulated: bool = typer.Option(False, help="Whether the archive is simulated; the card says so."),
     epochs: int = typer.Option(12, min=1, max=10_000, help="Passes at most."),
     rate: float = typer.Option(1e-3, min=1e-6, max=1.0, help="Peak learning rate."),
@@ -48,6 +61,7 @@ def retrain(
     from fulgor.consumer.preparation import check_preparation
     from fulgor.consumer.settings import load_settings
     from fulgor.models.card import read_card
+    from fulgor.models.division import divide
     from fulgor.streams.registry import instrument
 
     torch.set_num_threads(threads)
@@ -56,8 +70,9 @@ def retrain(
     base = _folder(from_model, settings, ztf)
     card = read_card(base)
     check_preparation(ztf, card["preprocessing_hash"])
-    dataset, left_out = _read(archive, labels, card["classes"])
-    model, held_out = _tuned(dataset, base, card, epochs, rate)
+    alerts, left_out = _read(archive, labels, card["classes"])
+    dataset, division = alerts.dataset, divide(alerts.dataset, card, alerts.days if split is Split.TIME else None)
+    model, held_out = _tuned(dataset, division, base, card, epochs, rate)
     data: dict[str, Any] = {
         "archive": archive.name, "simulated": simulated, "alerts": len(dataset), "left_out": dict(left_out),
         "classes": {label: int((dataset.labels == k).sum()) for k, label in enumerate(dataset.classes)},
@@ -65,11 +80,12 @@ def retrain(
         "used": card.get("data", {}).get("used", []),
     }  # fmt: skip
     written = _save(
-        model, dataset, out, name or card["name"], ztf.preprocessing_hash, data, fitted="fitted_scores" in card
-    )
+        model, dataset, division, out, name or card["name"], ztf.preprocessing_hash, data,
+        fitted="fitted_scores" in card,
+    )  # fmt: skip
     if add:
         _add(out, settings, ztf)
-    _report(written, held_out, out, simulated=simulated, as_json=as_json)
+    _report(written, division, held_out, out, simulated=simulated, as_json=as_json)
 
 
 def _folder(which: str, settings: Settings, stream: Instrument) -> Path:
@@ -86,18 +102,18 @@ def _folder(which: str, settings: Settings, stream: Instrument) -> Path:
     return model_source(settings, stream, url).folder(chosen)
 
 
-def _read(archive: Path, labels: Path | None, classes: list[str]) -> tuple[Dataset, Counter[str]]:
+def _read(archive: Path, labels: Path | None, classes: list[str]) -> tuple[AlertSet, Counter[str]]:
     from fulgor.models.evaluation.alerts import AlertSet
     from fulgor.replay.labelled import labelled_alerts
 
     left_out: Counter[str] = Counter()
     with progress("preparing") as show:
         found = labelled_alerts(archive, labels, left_out=left_out, progress=show)
-        return AlertSet.gather(found, classes).dataset, left_out
+        return AlertSet.gather(found, classes), left_out
 
 
 def _tuned(
-    dataset: Dataset, base: Path, card: dict[str, Any], epochs: int, rate: float
+    dataset: Dataset, division: Division, base: Path, card: dict[str, Any], epochs: int, rate: float
 ) -> tuple[TrainedModel, HeldOut]:
     from fulgor.models.cuda import load_network
     from fulgor.models.fitting import TrainingConfig
@@ -108,24 +124,24 @@ def _tuned(
         def told(epoch: Epoch) -> None:
             show(epoch.number, epoch.epochs)
 
-        return tune(dataset, load_network(base, card), card, TrainingConfig(epochs=epochs, rate=rate), told)
+        return tune(dataset, division, load_network(base, card), TrainingConfig(epochs=epochs, rate=rate), told)
 
 
 def _save(
-    model: TrainedModel, dataset: Dataset, out: Path, name: str, preparation: str, data: dict[str, Any], *, fitted: bool
-) -> dict[str, Any]:
+    model: TrainedModel, dataset: Dataset, division: Division, out: Path, name: str, preparation: str,
+    data: dict[str, Any], *, fitted: bool,
+) -> dict[str, Any]:  # fmt: skip
     """Write the model, with fitted scores where the one of before has them, and a sample of its reference's alerts."""
     import numpy as np
 
     from fulgor.models.drift import attach_sample
     from fulgor.models.export import save
     from fulgor.models.fitting import infer
-    from fulgor.models.retraining import divide
     from fulgor.models.scores.attach import attach_scores
     from fulgor.models.serving import load
 
-    card = save(model, out, name=name, preprocessing_hash=preparation, data=data)
-    parts = divide(dataset, card)
+    save(model, out, name=name, preprocessing_hash=preparation, data=data)
+    parts = division.parts
     held_out = parts["reference"]
     if fitted:
         training, reference = (infer(model.network, dataset, index) for index in (parts["train"], held_out))
@@ -142,12 +158,16 @@ def _add(out: Path, settings: Settings, stream: Instrument) -> None:
         model_source(settings, stream, database_url(settings)).add(connection, out)
 
 
-def _report(card: dict[str, Any], found: HeldOut, out: Path, *, simulated: bool, as_json: bool) -> None:
+def _report(
+    card: dict[str, Any], division: Division, found: HeldOut, out: Path, *, simulated: bool, as_json: bool
+) -> None:
     if as_json:
-        emit_one({"model": card["model_hash"], "folder": str(out), **asdict(found)}, as_json=True)
+        split = {name: card["split"].get(name) for name in ("by", "tested_from")}
+        emit_one({"model": card["model_hash"], "folder": str(out), "split": split, **asdict(found)}, as_json=True)
         return
     kind = "simulated" if simulated else "real"
     typer.echo(f"model {card['model_hash']} in {out}")
+    typer.echo(str(division))
     typer.echo(f"on {found.alerts} {kind} alerts of {found.objects} objects that neither model saw, balanced accuracy:")
     typer.echo(f"  before {found.live}, after {found.candidate}; gain {found.gain}, 95 % intervals over objects")
     for label, (before, after) in found.recall.items():

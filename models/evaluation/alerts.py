@@ -17,6 +17,8 @@ from fulgor.preprocessing.ztf.features import FEATURE_NAMES
 
 __all__ = ["AlertSet", "LabelledAlert", "detections", "truncate"]
 
+_JD_OF_UNIX_EPOCH = 2_440_587.5
+
 RESTORED = ("sequence", "sequence_mask", "features")
 """Arrays that a shorter history changes; stamps and masks stay."""
 
@@ -101,6 +103,11 @@ class AlertSet:
     def ids(self) -> NDArray[np.str_]:
         """Candid of each alert, Unicode (N,)."""
         return np.array([str(alert.candid) for alert in self.alerts])
+
+    @property
+    def days(self) -> Index:
+        """UTC day of each alert, int64 (N,), counted from 1970; midnight UTC is daytime at Palomar."""
+        return np.floor([alert.jd - _JD_OF_UNIX_EPOCH for alert in self.alerts]).astype(np.int64)
 
     def nights(self, least: int = 8) -> NDArray[np.str_]:
         """Return the night of each alert, Unicode (N,): the first and the last Julian day number, by UTC days.
