@@ -24,14 +24,14 @@ APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
 @contextmanager
-def fresh_database(server: str) -> Iterator[str]:
-    """Make a database with the ZTF tables on a server, and drop it afterwards."""
+def fresh_database(server: str, stream: str = "ztf") -> Iterator[str]:
+    """Make a database with a stream's tables on a server, and drop it afterwards."""
     name = f"fulgor_bench_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = urlunsplit(urlsplit(server)._replace(path=f"/{name}", query=""))
         with connect(url, vectors=False) as tables:
-            migrate(tables, [stream_table("ztf")])
+            migrate(tables, [stream_table(stream)])
         yield url
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -45,11 +45,13 @@ def fresh_topic(bootstrap: str, partitions: int) -> Iterator[str]:
     admin.delete_topics([name])[name].result(15)
 
 
-def start_consumer(bootstrap: str, database: str, topic: str, *flags: str) -> subprocess.Popen[str]:
-    """Start `fulgor consume ztf --json` as its own process."""
+def start_consumer(
+    bootstrap: str, database: str, topic: str, *flags: str, stream: str = "ztf"
+) -> subprocess.Popen[str]:
+    """Start `fulgor consume STREAM --json` as its own process."""
     where = ["--topic", topic, "--bootstrap", bootstrap]
     return subprocess.Popen(
-        [sys.executable, "-m", "fulgor", "consume", "ztf", "--json", *where, *flags],
+        [sys.executable, "-m", "fulgor", "consume", stream, "--json", *where, *flags],
         env=os.environ | {"FULGOR_DATABASE": database, "FULGOR_SESSION_TIMEOUT_MS": "3000"},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

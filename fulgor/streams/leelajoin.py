@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 
 from fulgor.preprocessing.leela import DEFAULT, LeelaFlag, Pulse
 from fulgor.preprocessing.leela.filters import band_pass, with_edges
-from fulgor.preprocessing.leela.pulses import find_pulses
+from fulgor.preprocessing.leela.pulses import describe, find_peaks
 from fulgor.preprocessing.leela.windows import take_windows
 from fulgor.storage.database import Connection
 from fulgor.streams.leela import pulse_columns, unpack_samples
@@ -133,9 +133,10 @@ def _join(connection: Connection, seam: _Seam) -> tuple[int, int]:
     """Revise one seam; return how many rows were revised and withdrawn."""
     rows = _live(connection, seam)
     interval_ns = float(seam.first["interval_ns"])
-    filtered = band_pass(with_edges(seam.samples(), DEFAULT.guard), interval_ns, DEFAULT)
-    noise = 0.5 * (float(seam.first["noise"]) + float(seam.second["noise"]))
-    found, _ = find_pulses(filtered, noise, interval_ns, DEFAULT)
+    filtered = band_pass(with_edges(seam.samples()[None], DEFAULT.guard), interval_ns, DEFAULT)
+    noise = np.array([0.5 * (float(seam.first["noise"]) + float(seam.second["noise"]))])
+    peaks, _ = find_peaks(filtered.envelope, noise, DEFAULT)
+    found = describe(filtered, noise, interval_ns, peaks)
     near = [pulse for pulse in found if abs(pulse.peak - seam.seam) < DEFAULT.guard + DEFAULT.separation]
     matched = _matches(seam, rows, near)
     for number, row in enumerate(rows):
@@ -143,7 +144,8 @@ def _join(connection: Connection, seam: _Seam) -> tuple[int, int]:
         if pulse is None:
             _update(connection, row, {"revision": _WITHDRAWN})
             continue
-        windows, inside = take_windows(filtered.signal, [pulse], interval_ns, DEFAULT.window)
+        at = np.zeros(1, np.intp), np.array([pulse.peak])
+        windows, inside = take_windows(filtered.signal, *at, interval_ns, DEFAULT.window)
         columns = pulse_columns(seam.first["object"], seam.origin_ns, interval_ns, pulse, windows[0])
         shift = seam.offset(row["of"])
         columns |= {name: columns[name] - shift for name in ("start_index", "peak_index", "end_index")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fulgor.preprocessing.leela.chunk import LeelaChunk, LeelaDecoder
 from fulgor.preprocessing.leela.flags import LeelaFlag
 from fulgor.preprocessing.leela.periodogram import periodogram
-from fulgor.preprocessing.leela.prepare import SCALARS, Neighbours, PreparedChunk, prepare
+from fulgor.preprocessing.leela.prepare import SCALARS, PreparedChunk, prepare, prepare_together
 from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.leela.recipe import DEFAULT, NOMINAL_INTERVAL_NS, Recipe
 from fulgor.preprocessing.leela.schema import CHUNK_SCHEMA
@@ -18,10 +18,10 @@ __all__ = [
     "LeelaChunk",
     "LeelaDecoder",
     "LeelaFlag",
-    "Neighbours",
     "PreparedChunk",
     "Pulse",
     "Recipe",
     "periodogram",
     "prepare",
+    "prepare_together",
 ]

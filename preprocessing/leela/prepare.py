@@ -1,41 +1,39 @@
-"""One chunk to its pulses and to the arrays that a model takes: the same function live, in jobs and in training."""
+"""Chunks to their pulses and to the arrays that a model takes: the same function live, in jobs and in training.
+
+Chunks that are sampled alike are worked on at once, in a few array calls; what comes out of one of
+them does not depend on the others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from itertools import accumulate, pairwise
+from operator import or_
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulgor.preprocessing.leela.checks import oddities, unusable
 from fulgor.preprocessing.leela.chunk import LeelaChunk
-from fulgor.preprocessing.leela.filters import band_pass, is_too_slow, with_edges
+from fulgor.preprocessing.leela.filters import band_pass, with_edges
 from fulgor.preprocessing.leela.flags import LeelaFlag
-from fulgor.preprocessing.leela.pulses import Pulse, find_pulses, loudest, noise_level
+from fulgor.preprocessing.leela.pulses import Pulse, describe, find_peaks, loudest, noise_level
 from fulgor.preprocessing.leela.recipe import DEFAULT, Recipe
-from fulgor.preprocessing.leela.windows import is_usual, take_windows
+from fulgor.preprocessing.leela.windows import take_windows
 
-__all__ = ["SCALARS", "Neighbours", "PreparedChunk", "prepare"]
+__all__ = ["SCALARS", "PreparedChunk", "prepare", "prepare_together"]
 
 Floats = NDArray[np.float32]
+Places = NDArray[np.intp]
 
 #: Columns of the array ``scalars``, one row a pulse.
 SCALARS = ("log_snr", "polarity", "log_rise", "log_width", "log_since_previous", "log_amplitude", "detected", "cut")
 
-# A clock is called off if it differs so much from the time of reception; real chunks arrive within 7 s.
-_CLOCK_NS = 60_000_000_000
-# The stated end of real chunks is short by 0.01 %; this catches another length or interval.
-_DURATION_TOLERANCE = 0.05
-# So many equal samples in a row at the largest or smallest value: a converter at its limit.
-_STUCK = 3
 _LEAST_NOISE = float(np.finfo(np.float32).tiny)
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Raw samples next to a chunk, at least the recipe's guard long; None where the neighbour is not known."""
-
-    before: NDArray[np.float64] | None = None
-    after: NDArray[np.float64] | None = None
+# Worked on at once: their transforms stay in the processor's cache, and one long chunk takes no more.
+_SAMPLES_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,119 +73,109 @@ class PreparedChunk:
     arrays: dict[str, Floats]
 
 
-def prepare(chunk: LeelaChunk, recipe: Recipe = DEFAULT, neighbours: Neighbours | None = None) -> PreparedChunk:
-    """Filter a chunk, find its pulses and make the model input.
+def prepare(chunk: LeelaChunk, recipe: Recipe = DEFAULT) -> PreparedChunk:
+    """Filter a chunk, find its pulses and make the model input; see :func:`prepare_together`."""
+    return prepare_together([chunk], recipe)[0]
+
+
+def prepare_together(chunks: Sequence[LeelaChunk], recipe: Recipe = DEFAULT) -> list[PreparedChunk]:
+    """Filter chunks, find their pulses and make the model input.
 
     Parameters
     ----------
-    chunk : LeelaChunk
-        The decoded chunk.
+    chunks : sequence of LeelaChunk
+        The decoded chunks, of any lengths and intervals.
     recipe : Recipe
         The parameters; `Recipe.content_hash` names them on every model and result.
-    neighbours : Neighbours, optional
-        Raw samples of contiguous neighbours; without them the edges are reflections, and flagged.
+
+    Returns
+    -------
+    list of PreparedChunk
+        In the order of the chunks.
     """
-    flags = _metadata_flags(chunk)
-    unusable, reason = _usability(chunk, recipe)
-    if reason is not None:
-        mean = 0.0 if LeelaFlag.NOT_FINITE in unusable else float(chunk.samples.mean())
-        empty = np.empty(0)
-        return PreparedChunk(
-            flags | unusable, reason, mean, 0.0, empty, (), (), np.empty((0, recipe.window), np.float32), {}
-        )
-    return _searched(chunk, recipe, neighbours or Neighbours(), flags)
+    alike: dict[tuple[int, float], list[int]] = {}
+    for number, chunk in enumerate(chunks):
+        alike.setdefault((len(chunk.samples), chunk.interval_ns), []).append(number)
+    prepared: dict[int, PreparedChunk] = {}
+    for (size, _), numbers in alike.items():
+        step = max(1, _SAMPLES_AT_ONCE // size)
+        for some in (numbers[at : at + step] for at in range(0, len(numbers), step)):
+            prepared |= zip(some, _prepared([chunks[number] for number in some], recipe), strict=True)
+    return [prepared[number] for number in range(len(chunks))]
 
 
-def _searched(chunk: LeelaChunk, recipe: Recipe, neighbours: Neighbours, flags: LeelaFlag) -> PreparedChunk:
-    extended = with_edges(chunk.samples, recipe.guard, neighbours.before, neighbours.after)
-    filtered = band_pass(extended, chunk.interval_ns, recipe)
-    noise = max(noise_level(filtered.signal), _LEAST_NOISE)
-    pulses, more = find_pulses(filtered, noise, chunk.interval_ns, recipe)
-    flags |= LeelaFlag(0) if pulses else LeelaFlag.NO_PULSE
-    flags |= LeelaFlag.MANY_PULSES if more else LeelaFlag(0)
-    shown = pulses or [loudest(filtered, noise, chunk.interval_ns)]
-    windows, inside = take_windows(filtered.signal, shown, chunk.interval_ns, recipe.window)
-    odd = [
-        _pulse_flags(pulse, mask, len(chunk.samples), recipe, neighbours)
-        for pulse, mask in zip(shown, inside, strict=True)
-    ]
-    for found in odd if pulses else ():
-        flags |= found
-    arrays = {
-        "windows": _scaled(windows, inside, shown, noise),
-        "scalars": _scalars(shown, inside, chunk.interval_ns, detected=bool(pulses)),
-    }
-    return PreparedChunk(
-        flags, None, float(chunk.samples.mean()), noise, filtered.signal,
-        tuple(pulses), tuple(odd[: len(pulses)]), windows[: len(pulses)], arrays,
+def _prepared(chunks: Sequence[LeelaChunk], recipe: Recipe) -> list[PreparedChunk]:
+    """Return what chunks of one length and interval become."""
+    samples = np.stack([chunk.samples for chunk in chunks])
+    flags, reasons = oddities(chunks, samples), unusable(chunks, samples, recipe)
+    usable = [number for number, (_, reason) in enumerate(reasons) if reason is None]
+    searched = iter(
+        _searched(samples[usable], chunks[0].interval_ns, [flags[number] for number in usable], recipe)
+        if usable else []
     )  # fmt: skip
+    return [
+        next(searched) if reason is None or flag is None else _unscorable(chunk, own | flag, reason, recipe)
+        for chunk, own, (flag, reason) in zip(chunks, flags, reasons, strict=True)
+    ]
 
 
-def _metadata_flags(chunk: LeelaChunk) -> LeelaFlag:
-    flags = LeelaFlag(0)
-    duration = (len(chunk.samples) - 1) * chunk.interval_ns
-    if chunk.end_ns is not None and abs(chunk.end_ns - chunk.start_ns - duration) > _DURATION_TOLERANCE * duration:
-        flags |= LeelaFlag.TIMES_DISAGREE
-    if chunk.rx_ns is not None and abs(chunk.rx_ns - chunk.start_ns) > _CLOCK_NS:
-        flags |= LeelaFlag.CLOCK
-    if not is_usual(chunk.interval_ns):
-        flags |= LeelaFlag.SAMPLING
-    if chunk.clipped or _stuck(chunk.samples):
-        flags |= LeelaFlag.CLIPPED
-    if not np.array_equal(np.rint(chunk.samples), chunk.samples):  # also for NaN, which equals nothing
-        flags |= LeelaFlag.FLOAT_SAMPLES
-    return flags
+def _unscorable(chunk: LeelaChunk, flags: LeelaFlag, reason: str, recipe: Recipe) -> PreparedChunk:
+    mean = 0.0 if LeelaFlag.NOT_FINITE in flags else float(chunk.samples.mean())
+    return PreparedChunk(flags, reason, mean, 0.0, np.empty(0), (), (), np.empty((0, recipe.window), np.float32), {})
 
 
-def _stuck(samples: NDArray[np.float64]) -> bool:
-    """Tell whether samples stand at the largest or smallest value several times in a row."""
-    for extreme in (samples.max(), samples.min()):
-        at = np.flatnonzero(samples == extreme)
-        if len(at) >= _STUCK and bool((at[_STUCK - 1 :] - at[: 1 - _STUCK] == _STUCK - 1).any()):
-            return True
-    return False
+def _searched(
+    samples: NDArray[np.float64], interval_ns: float, flags: Sequence[LeelaFlag], recipe: Recipe
+) -> list[PreparedChunk]:
+    filtered = band_pass(with_edges(samples, recipe.guard), interval_ns, recipe)
+    noise = np.maximum(noise_level(filtered.signal), _LEAST_NOISE)
+    peaks, more = find_peaks(filtered.envelope, noise, recipe)
+    shown = [each or [loud] for each, loud in zip(peaks, loudest(filtered.envelope), strict=True)]
+    pulses = describe(filtered, noise, interval_ns, shown)
+    of = np.repeat(np.arange(len(shown)), [len(each) for each in shown])
+    peak = np.array([pulse.peak for pulse in pulses], np.intp)
+    windows, inside = take_windows(filtered.signal, of, peak, interval_ns, recipe.window)
+    odd = _pulse_flags(peak, inside, samples.shape[1], recipe)
+    scaled = _scaled(windows, inside, pulses, noise[of])
+    scalars = _scalars(pulses, inside, interval_ns, of, np.array([len(each) > 0 for each in peaks])[of])
+    means = samples.mean(axis=1).tolist()
+    prepared = []
+    for number, (first, end) in enumerate(pairwise(accumulate(map(len, shown), initial=0))):
+        found = slice(first, end if peaks[number] else first)
+        own = flags[number] | (LeelaFlag(0) if peaks[number] else LeelaFlag.NO_PULSE)
+        own |= LeelaFlag.MANY_PULSES if more[number] else LeelaFlag(0)
+        prepared.append(PreparedChunk(
+            reduce(or_, odd[found], own), None, means[number], float(noise[number]), filtered.signal[number],
+            tuple(pulses[found]), tuple(odd[found]), windows[found],
+            {"windows": scaled[first:end], "scalars": scalars[first:end]},
+        ))  # fmt: skip
+    return prepared
 
 
-def _usability(chunk: LeelaChunk, recipe: Recipe) -> tuple[LeelaFlag, str | None]:
-    samples = chunk.samples
-    finite = int(np.isfinite(samples).sum())
-    if finite < len(samples):
-        return LeelaFlag.NOT_FINITE, f"{len(samples) - finite} of {len(samples)} samples are not finite"
-    if samples.max() == samples.min():
-        return LeelaFlag.CONSTANT, f"all {len(samples)} samples are {samples[0]:g}"
-    if len(samples) <= 2 * recipe.guard:
-        return LeelaFlag.TOO_SHORT, f"{len(samples)} samples: the filter needs more than {2 * recipe.guard}"
-    if is_too_slow(chunk.interval_ns, recipe):
-        return LeelaFlag.TOO_SLOW, f"an interval of {chunk.interval_ns:.0f} ns does not hold {recipe.high_hz:g} Hz"
-    if np.abs(samples).max() > np.finfo(np.float32).max / len(samples):
-        return LeelaFlag.NOT_FINITE, "samples are larger than any converter's"
-    return LeelaFlag(0), None
+def _pulse_flags(peak: Places, inside: NDArray[np.bool_], size: int, recipe: Recipe) -> list[LeelaFlag]:
+    cut = np.where(inside.all(axis=1), 0, int(LeelaFlag.WINDOW_CUT))
+    near = np.where((peak < recipe.guard) | (peak >= size - recipe.guard), int(LeelaFlag.NEAR_EDGE), 0)
+    return [LeelaFlag(flags) for flags in (cut | near).tolist()]
 
 
-def _pulse_flags(
-    pulse: Pulse, inside: NDArray[np.bool_], size: int, recipe: Recipe, neighbours: Neighbours
-) -> LeelaFlag:
-    flags = LeelaFlag(0) if inside.all() else LeelaFlag.WINDOW_CUT
-    unknown_before = neighbours.before is None and pulse.peak < recipe.guard
-    unknown_after = neighbours.after is None and pulse.peak >= size - recipe.guard
-    return flags | (LeelaFlag.NEAR_EDGE if unknown_before or unknown_after else LeelaFlag(0))
-
-
-def _scaled(windows: Floats, inside: NDArray[np.bool_], pulses: list[Pulse], noise: float) -> Floats:
-    """Return windows in units of their pulse's envelope, beside their masks: (P, 2, window)."""
-    tops = np.array([pulse.snr * noise for pulse in pulses], np.float32)
+def _scaled(windows: Floats, inside: NDArray[np.bool_], pulses: Sequence[Pulse], noise: NDArray[np.float64]) -> Floats:
+    """Return windows in units of their pulse's envelope, beside their masks: (m, 2, window)."""
+    tops = (np.array([pulse.snr for pulse in pulses]) * noise).astype(np.float32)
     return np.stack([windows / tops[:, None], inside.astype(np.float32)], axis=1)
 
 
-def _scalars(pulses: list[Pulse], inside: NDArray[np.bool_], interval_ns: float, *, detected: bool) -> Floats:
+def _scalars(
+    pulses: Sequence[Pulse], inside: NDArray[np.bool_], interval_ns: float, of: Places, detected: NDArray[np.bool_]
+) -> Floats:
     """Return the columns of `SCALARS`: logarithms, so that a thousandfold pulse is no thousandfold input."""
     table = np.array([(p.snr, p.polarity, p.rise, p.end - p.start, p.peak_at, p.amplitude) for p in pulses])
     snr, polarity, rise, width, peak, amplitude = table.T
     microseconds = interval_ns / 1000
-    since = np.diff(peak, prepend=peak[:1] - 1e6) * microseconds  # the first has no predecessor: far away
+    # The first of a chunk has no predecessor: far away.
+    before = np.where(np.diff(of, prepend=-1) > 0, peak - 1e6, np.roll(peak, 1))
     columns = (
         np.log(snr), polarity, np.log1p(rise * microseconds), np.log1p(width * microseconds),
-        np.minimum(np.log1p(since), 10.0), np.log1p(amplitude), np.full(len(pulses), float(detected)),
+        np.minimum(np.log1p((peak - before) * microseconds), 10.0), np.log1p(amplitude), detected.astype(np.float64),
         1.0 - inside.mean(axis=1),
     )  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32)

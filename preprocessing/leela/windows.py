@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.leela.recipe import NOMINAL_INTERVAL_NS
 
 __all__ = ["is_usual", "take_windows"]
@@ -22,41 +19,45 @@ def is_usual(interval_ns: float) -> bool:
 
 
 def take_windows(
-    signal: NDArray[np.float64], pulses: Sequence[Pulse], interval_ns: float, size: int, guard: int = 0
+    signals: NDArray[np.float64], of: NDArray[np.intp], peaks: NDArray[np.intp], interval_ns: float, size: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return peak-centred windows of a band-passed signal.
+    """Return peak-centred windows of band-passed signals.
 
     Parameters
     ----------
-    signal : ndarray
-        float64 (n,).
-    pulses : sequence of Pulse
-        Their ``peak`` becomes sample ``size // 2`` of the window.
+    signals : ndarray
+        float64 (chunks, n).
+    of, peaks : ndarray
+        (m,): the chunk of each pulse, and the sample that becomes sample ``size // 2`` of its window.
     interval_ns : float
         Sampling interval; the windows are resampled where it is not the usual one.
     size : int
         Length of a window.
-    guard : int
-        Samples of surroundings that `signal` has before the sample that the pulses count as 0.
 
     Returns
     -------
     windows : ndarray
-        float32 (pulses, size), in the signal's unit; 0 outside of the signal.
+        float32 (m, size), in the signals' unit; 0 outside of the signal.
     inside : ndarray
-        bool (pulses, size): which samples lie within the signal.
+        bool (m, size): which samples lie within the signal.
     """
-    ratio = 1.0 if is_usual(interval_ns) else NOMINAL_INTERVAL_NS / interval_ns
-    steps = (np.arange(size) - size // 2) * ratio
-    places = guard + np.array([pulse.peak for pulse in pulses])[:, None] + steps
-    inside = (places >= 0) & (places <= len(signal) - 1)
-    clipped = np.clip(places, 0, len(signal) - 1)
-    values = signal[clipped.astype(np.intp)] if ratio == 1.0 else _between(signal, clipped)
+    last = signals.shape[1] - 1
+    steps = np.arange(size) - size // 2
+    if is_usual(interval_ns):
+        places = peaks[:, None] + steps
+        values = signals[of[:, None], np.clip(places, 0, last)]
+    else:
+        places = peaks[:, None] + steps * (NOMINAL_INTERVAL_NS / interval_ns)
+        values = _between(signals, of, np.clip(places, 0, last))
+    inside = (places >= 0) & (places <= last)
     return np.where(inside, values, 0.0).astype(np.float32), inside
 
 
-def _between(signal: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a signal between its samples."""
+def _between(signals: NDArray[np.float64], of: NDArray[np.intp], places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return signals between their samples: (m, size)."""
     from scipy.interpolate import CubicSpline  # slow to import, and few receivers need it
 
-    return np.asarray(CubicSpline(np.arange(len(signal)), signal)(places), np.float64)
+    steps, values = np.arange(signals.shape[1]), np.empty(places.shape)
+    for chunk in np.unique(of).tolist():
+        values[of == chunk] = CubicSpline(steps, signals[chunk])(places[of == chunk])
+    return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fulgor.preprocessing.leela import DEFAULT, LeelaFlag, Neighbours, prepare
+from fulgor.preprocessing.leela import DEFAULT, LeelaFlag, prepare, prepare_together
 
 NOISE = np.random.default_rng(1).normal(0, 10, 4096)
 HUM = 80 * np.sin(2 * np.pi * 100 * np.arange(4096) * 9.142859755e-6)
@@ -56,16 +56,38 @@ def test_the_shift_of_a_pulse_leaves_its_window_alone(chunk, wave_packet):
         np.testing.assert_allclose(window, windows[0], atol=0.5)
 
 
-def test_a_neighbour_takes_the_edge_away(chunk, wave_packet):
-    long = NOISE[:3072] + HUM[:3072] + wave_packet(1030, 300, size=3072)
-    alone = prepare(chunk(long[1024:2048]))
-    joined = prepare(chunk(long[1024:2048]), neighbours=Neighbours(before=long[:1024], after=long[2048:]))
-    assert LeelaFlag.NEAR_EDGE in alone.flags
-    assert LeelaFlag.NEAR_EDGE not in joined.flags
-    [pulse] = joined.pulses
-    assert pulse.peak_at == pytest.approx(6, abs=0.5)
-    whole = prepare(chunk(long))
-    np.testing.assert_allclose(joined.signal, whole.signal[1024:2048], atol=0.3)
+def test_a_pulse_near_an_edge_is_flagged(chunk, wave_packet):
+    flags = [
+        prepare(chunk(NOISE[:1024] + wave_packet(at, 300))).pulse_flags[0] & LeelaFlag.NEAR_EDGE
+        for at in (120, 136, 888, 904)
+    ]
+    assert [bool(flag) for flag in flags] == [True, False, False, True]
+
+
+def test_what_a_chunk_becomes_does_not_depend_on_its_company(chunk, wave_packet):
+    lengths, intervals = (1024, 1024, 700, 2048, 200), (9142.86, 9142.86, 5000.0)
+    chunks = [
+        chunk(
+            (NOISE[number : number + lengths[number % 5]] + (number % 4) * wave_packet(150, 90, lengths[number % 5])),
+            interval_ns=intervals[number % 3],
+        )
+        for number in range(40)
+    ]
+    chunks += [chunk(np.zeros(1024)), chunk(np.where(np.arange(1024) == 5, np.nan, 1.0))]
+    together = prepare_together(chunks)
+    backwards = prepare_together(chunks[::-1])[::-1]
+    for each, one, other in zip(chunks, together, backwards, strict=True):
+        alone = prepare(each)
+        for company in (one, other):
+            assert (company.flags, company.unscorable) == (alone.flags, alone.unscorable)
+            assert (company.mean, company.noise, company.pulses) == (alone.mean, alone.noise, alone.pulses)
+            assert company.pulse_flags == alone.pulse_flags
+            assert company.signal.tobytes() == alone.signal.tobytes()
+            assert company.windows.tobytes() == alone.windows.tobytes()
+            assert company.arrays.keys() == alone.arrays.keys()
+            for name, array in alone.arrays.items():
+                assert company.arrays[name].tobytes() == array.tobytes()
+    assert {len(each.pulses) for each in together} >= {0, 1}
 
 
 @pytest.mark.parametrize(
