@@ -1,34 +1,35 @@
-"""One way to train a baseline: balanced batches for a fixed time of computing, pre-trained where it is asked for."""
+"""One way to train a baseline: drawn batches for a fixed time of computing, pre-trained where it is asked for."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fulgor.errors import ModelError
-from fulgor.models.baselines import braai, deep_hits
+from fulgor.models.baselines.views import Augment, Views
 from fulgor.models.dataset import UNLABELLED
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index
-from fulgor.models.evaluation.rulers import METADATA
-from fulgor.preprocessing.ztf import ALERCE, prepare
+from fulgor.models.evaluation.result import slug
 
-__all__ = ["Baseline", "Budget", "as_real_bogus", "baselines", "real_bogus"]
+__all__ = ["Baseline", "Budget", "Objective", "classified", "evenly", "tensors", "train"]
 
-REAL_BOGUS: Final = ("real", "bogus")
+Objective = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]
+"""A network, a batch of what it sees, and the labels, to the loss."""
 
-Views = Callable[[AlertSet, Index], NDArray[np.float32]]
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+BATCH = 128
+"""Alerts that are predicted at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ class Budget:
     seed: int = 0
 
 
+def classified(entropy: float = 0.0) -> Objective:
+    """Return the cross-entropy, less ``entropy`` times the entropy of the probabilities."""
+
+    def loss(network: nn.Module, seen: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        logits = network(*seen)
+        spread = torch.distributions.Categorical(logits=logits).entropy().mean()  # type: ignore[no-untyped-call]
+        found: Tensor = F.cross_entropy(logits, labels) - entropy * spread
+        return found
+
+    return loss
+
+
 class Baseline:
     """A network as a method.
 
@@ -61,166 +74,147 @@ class Baseline:
     name : str
         How the tables call it.
     build : callable
-        Returns the network, given the number of classes.
-    stamps : callable
-        Alerts and indices to its stamps, (n, 3, size, size).
+        Returns the network, given the number of classes. It maps what it sees to logits.
+    views : callable
+        Alerts and indices to what the network sees.
     budget : Budget
         Of the training.
-    entropy : float
-        Weight of the entropy of the probabilities, which is subtracted from the loss.
+    objective : callable, optional
+        What is made small; by default the cross-entropy.
     augment : callable, optional
-        Turns a batch of stamps.
+        Turns the first of the arrays that the network sees.
     simulated : AlertSet, optional
         Labelled alerts to pre-train on; they are no part of any fold.
+    kept : Path, optional
+        Folder for the pre-trained weights, so that an evaluation that was cut short need not train them again.
+        One folder holds those of one budget and of one set of simulated alerts.
     """
 
     def __init__(
         self,
         name: str,
         build: Callable[[int], nn.Module],
-        stamps: Views,
+        views: Views,
         budget: Budget,
         *,
-        entropy: float = 0.0,
+        objective: Objective | None = None,
         augment: Augment | None = None,
         simulated: AlertSet | None = None,
+        kept: Path | None = None,
     ) -> None:
         self.name = name
-        self._build, self._stamps, self._budget = build, stamps, budget
-        self._entropy, self._augment, self._simulated = entropy, augment, simulated
+        self._build, self._views, self._budget = build, views, budget
+        self._objective, self._augment = objective or classified(), augment
+        self._simulated, self._kept = simulated, kept
 
     def fit(self, alerts: AlertSet, train: Index) -> _Fitted:
         """Train on the labelled ones of some alerts, from the pre-trained weights where there are any."""
-        torch.manual_seed(self._budget.seed)
-        network = self._build(len(alerts.dataset.classes))
+        network = self._new(alerts)
         if self._pretrained is not None:
-            network.load_state_dict(copy.deepcopy(self._pretrained))
+            network.load_state_dict(self._pretrained)
         self._train(network, alerts, train, self._budget.seconds)
-        return _Fitted(network, self._stamps)
+        return _Fitted(network, self._views)
 
     @cached_property
     def _pretrained(self) -> dict[str, Any] | None:
         if self._simulated is None:
             return None
-        torch.manual_seed(self._budget.seed)
-        network = self._build(len(self._simulated.dataset.classes))
+        path = self._kept and self._kept / f"{slug(self.name)}.safetensors"
+        if path and path.exists():
+            return load_file(path)
+        network = self._new(self._simulated)
         self._train(network, self._simulated, self._simulated.labelled, self._budget.pretraining)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file(network.state_dict(), path)
         return network.state_dict()
 
-    def _train(self, network: nn.Module, alerts: AlertSet, train: Index, seconds: float) -> None:
-        known = train[alerts.labels[train] != UNLABELLED]
+    def _new(self, alerts: AlertSet) -> nn.Module:
+        torch.manual_seed(self._budget.seed)
+        return self._build(len(alerts.dataset.classes))
+
+    def _train(self, network: nn.Module, alerts: AlertSet, index: Index, seconds: float) -> None:
+        known = index[alerts.labels[index] != UNLABELLED]
         if not len(known):
             raise ModelError(f"{self.name!r} has no labelled alert to learn from; give more alerts")
-        stamps = torch.from_numpy(self._stamps(alerts, known))
-        features = torch.from_numpy(alerts.feature(METADATA, known)).float()
         labels = torch.from_numpy(alerts.labels[known])
-        optimiser = torch.optim.Adam(network.parameters(), lr=self._budget.rate)
-        random = torch.Generator().manual_seed(self._budget.seed)
-        network.train()
-        for rows, left in self._batches(labels, seconds, random):
-            for group in optimiser.param_groups:
-                group["lr"] = self._budget.rate * min(1.0, 2 * left)  # falls over the second half
-            seen = stamps[rows] if self._augment is None else self._augment(stamps[rows], random)
-            logits = network(seen, features[rows])
-            spread = torch.distributions.Categorical(logits=logits).entropy().mean()  # type: ignore[no-untyped-call]
-            loss = F.cross_entropy(logits, labels[rows]) - self._entropy * spread
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+        seen = tensors(self._views(alerts, known))
+        train(
+            network, seen, labels, evenly(labels), self._objective, self._budget, seconds=seconds, augment=self._augment
+        )
 
-    def _batches(self, labels: Tensor, seconds: float, random: torch.Generator) -> Iterator[tuple[Tensor, float]]:
-        """Yield rows, every class as often as any other, and the part of the time that is left."""
-        weights = (1.0 / torch.bincount(labels).clamp(min=1))[labels]
-        begun = time.process_time()
-        for step in range(self._budget.steps):
-            left = 1 - max((time.process_time() - begun) / seconds, step / self._budget.steps)
-            if left <= 0:
-                return
-            yield torch.multinomial(weights, self._budget.batch, replacement=True, generator=random), left
+
+def train(
+    network: nn.Module, seen: tuple[Tensor, ...], labels: Tensor, weights: Tensor, objective: Objective,
+    budget: Budget, *, seconds: float, augment: Augment | None = None,
+) -> None:  # fmt: skip
+    """Train a network, in place, for a time of the processor.
+
+    Parameters
+    ----------
+    network : Module
+        Left in training mode.
+    seen : tuple of Tensor
+        What it sees of all alerts, each with a leading axis N.
+    labels : Tensor
+        int64 (N,), handed to the objective.
+    weights : Tensor
+        (N,): how often each alert is drawn.
+    objective : callable
+        What is made small.
+    budget : Budget
+        Batch, rate, seed and steps.
+    seconds : float
+        Of the processor.
+    augment : callable, optional
+        Turns the first of the arrays.
+    """
+    optimiser = torch.optim.Adam(network.parameters(), lr=budget.rate)
+    random = torch.Generator().manual_seed(budget.seed)
+    network.train()
+    for rows, left in _batches(weights, budget, seconds, random):
+        for group in optimiser.param_groups:
+            group["lr"] = budget.rate * min(1.0, 2 * left)  # falls over the second half
+        first, *rest = (part[rows] for part in seen)
+        turned = first if augment is None else augment(first, random)
+        loss = objective(network, (turned, *rest), labels[rows])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+
+def evenly(labels: Tensor) -> Tensor:
+    """Return weights (N,) by which each class is drawn as often as any other."""
+    return (1.0 / torch.bincount(labels).clamp(min=1))[labels]
+
+
+def tensors(arrays: tuple[NDArray[np.float32], ...]) -> tuple[Tensor, ...]:
+    """Return arrays as tensors, without a copy."""
+    return tuple(map(torch.from_numpy, arrays))
+
+
+def _batches(
+    weights: Tensor, budget: Budget, seconds: float, random: torch.Generator
+) -> Iterator[tuple[Tensor, float]]:
+    """Yield rows, and the part of the time that is left."""
+    begun = time.process_time()
+    for step in range(budget.steps):
+        left = 1 - max((time.process_time() - begun) / seconds, step / budget.steps)
+        if left <= 0:
+            return
+        yield torch.multinomial(weights, budget.batch, replacement=True, generator=random), left
 
 
 @dataclass(frozen=True)
 class _Fitted:
     network: nn.Module
-    stamps: Views
+    views: Views
 
     @torch.no_grad()
     def predict_proba(self, alerts: AlertSet, index: Index) -> NDArray[np.float64]:
         self.network.eval()
         found = [np.empty((0, len(alerts.dataset.classes)))]
-        for at in range(0, len(index), 128):
-            part = index[at : at + 128]
-            features = torch.from_numpy(alerts.feature(METADATA, part)).float()
-            logits = self.network(torch.from_numpy(self.stamps(alerts, part)), features)
+        for at in range(0, len(index), BATCH):
+            logits = self.network(*tensors(self.views(alerts, index[at : at + BATCH])))
             found.append(torch.softmax(logits.double(), dim=1).numpy())
         return np.concatenate(found)
-
-
-def baselines(budget: Budget, simulated: AlertSet | None = None) -> tuple[Baseline, ...]:
-    """Return the five-class baselines: ALeRCE's, and its net without rotations but turned stamps in training."""
-    note = "" if simulated is None else ", pre-trained on simulated"
-
-    def cyclic(classes: int) -> nn.Module:
-        return deep_hits.DeepHits(len(METADATA), classes)
-
-    def plain(classes: int) -> nn.Module:
-        return deep_hits.DeepHits(len(METADATA), classes, cyclic=False)
-
-    stamps = _AlerceStamps()
-    return (
-        Baseline(f"ALeRCE's net{note}", cyclic, stamps, budget, entropy=0.5, simulated=simulated),
-        Baseline(f"plain CNN, rotated{note}", plain, stamps, budget, augment=_turned, simulated=simulated),
-    )
-
-
-def real_bogus(budget: Budget, simulated: AlertSet | None = None) -> tuple[Baseline, ...]:
-    """Return the baselines for alerts relabelled by :func:`as_real_bogus`."""
-    note = "" if simulated is None else ", pre-trained on simulated"
-    told = None if simulated is None else as_real_bogus(simulated)
-    return (Baseline(f"braai's net{note}", lambda _: braai.Vgg6(), _whole, budget, augment=_flipped, simulated=told),)
-
-
-def as_real_bogus(alerts: AlertSet) -> AlertSet:
-    """Return the alerts with two classes, real and bogus; unlabelled ones stay so."""
-    bogus = alerts.dataset.classes.index("bogus")
-    labels = np.where(alerts.labels == UNLABELLED, UNLABELLED, (alerts.labels == bogus).astype(np.int64))
-    return replace(alerts, dataset=replace(alerts.dataset, labels=labels, classes=REAL_BOGUS))
-
-
-class _AlerceStamps:
-    """Stamps as ALeRCE prepares them: centre crop of 21 pixels, each from 0 to 1; each alert's once."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, NDArray[np.float32]] = {}
-
-    def __call__(self, alerts: AlertSet, index: Index) -> NDArray[np.float32]:
-        chosen = [alerts.alerts[n] for n in index.tolist()]
-        for alert in chosen:
-            if alert.candid not in self._known:
-                self._known[alert.candid] = prepare(alert, ALERCE).arrays["stamps"]
-        return np.stack([self._known[alert.candid] for alert in chosen])
-
-
-def _whole(alerts: AlertSet, index: Index) -> NDArray[np.float32]:
-    """Return the whole stamps as our own networks get them."""
-    return np.asarray(alerts.dataset.arrays["stamps"][index], dtype=np.float32)
-
-
-def _turned(stamps: Tensor, random: torch.Generator) -> Tensor:
-    """Turn each stamp by an angle of its own, and mirror half of them."""
-    angle = torch.rand(len(stamps), generator=random) * 2 * torch.pi
-    flip = torch.where(torch.rand(len(stamps), generator=random) < 0.5, -1.0, 1.0)
-    zero = torch.zeros_like(angle)
-    rows = [
-        torch.stack([angle.cos() * flip, -angle.sin(), zero], 1),
-        torch.stack([angle.sin() * flip, angle.cos(), zero], 1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, 1), list(stamps.shape), align_corners=False)
-    return F.grid_sample(stamps, grid, padding_mode="border", align_corners=False)
-
-
-def _flipped(stamps: Tensor, random: torch.Generator) -> Tensor:
-    """Turn and mirror a batch into one of the eight orientations of the square."""
-    turns, mirror = int(torch.randint(4, (), generator=random)), int(torch.randint(2, (), generator=random))
-    turned = torch.rot90(stamps, turns, (2, 3))
-    return turned.flip(3) if mirror else turned

@@ -16,7 +16,7 @@ from fulgor.errors import ModelError
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval, Statistic
 from fulgor.models.evaluation.folds import Index
 
-__all__ = ["Evaluation", "paired"]
+__all__ = ["Evaluation", "paired", "slug"]
 
 _ARRAYS = ("ids", "objects", "labels", "folds", "probabilities")
 
@@ -103,7 +103,7 @@ class Evaluation:
     def save(self, folder: Path) -> Path:
         """Write ``NAME.npz`` and, beside it, ``NAME.json`` with the rest; return the former."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{_slug(self.name)}.npz"
+        path = folder / f"{slug(self.name)}.npz"
         np.savez_compressed(path, **{name: getattr(self, name) for name in _ARRAYS})
         head = {"name": self.name, "classes": list(self.classes), "about": self.about}
         path.with_suffix(".json").write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -142,5 +142,6 @@ def paired(statistic: Statistic, ours: Evaluation, theirs: Evaluation) -> Interv
     return ours.bootstrap().difference(statistic, ours.labels, ours.probabilities, other.probabilities)
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """Return the name of an evaluation as that of its files."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
