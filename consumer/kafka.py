@@ -111,6 +111,7 @@ class KafkaSource:
 
         The first message ends the wait: ``consume(n)`` alone would sit out its whole time-out.
         """
+        self._report.send(self._consumer)
         found = self._begun_anew()
         first = self._consumer.poll(timeout_s)
         if first is not None:
@@ -170,6 +171,8 @@ class KafkaSource:
             self._consumer.incremental_assign([theirs(partition, offset) for partition, offset in offsets.items()])
         except KafkaException as error:
             raise BrokerError(f"{', '.join(map(str, offsets))}: cannot be read: {error.args[0]}") from error
+        # What the one before us could not report any more, we do: on a quiet topic nothing else would.
+        self._report.note(offsets)
         # librdkafka remembers a pause beyond the assignment that it was made in.
         self.resume(offsets)
 
@@ -178,6 +181,7 @@ class KafkaSource:
         if self._closing:
             return  # the closing handle lets them go by itself, and answers no more questions
         self._report.send(self._consumer, at_once=True)
+        self._report.forget(partitions)
         self._reader.forget(partitions)
         for partition in partitions:
             self._expired.pop(partition, None)
