@@ -22,6 +22,7 @@ __all__ = [
     "confusion",
     "macro_f1",
     "mean_auroc",
+    "mutual_information",
     "reliability",
     "roc",
     "summary",
@@ -125,6 +126,21 @@ def auroc(positive: NDArray[np.bool_], score: Floats, weights: Floats | None = N
     return _values((np.diff(false) * (true[..., 1:] + true[..., :-1])).sum(axis=-1) / 2)
 
 
+def mutual_information(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
+    """Return what class and likeliest column tell of each other (NMI), from 0 to 1.
+
+    In parts of the mean of their entropies; 0 where both have none. It is above 0 by chance, the more so the
+    fewer alerts.
+    """
+    predicted = _values(probabilities).argmax(axis=1)
+    counts = confusion(labels, predicted, probabilities.shape[1], weights)
+    shares = counts / counts.sum(axis=(-2, -1), keepdims=True)
+    truth, told = _entropy(shares.sum(axis=-1)), _entropy(shares.sum(axis=-2))
+    shared = truth + told - _entropy(shares.reshape(*shares.shape[:-2], -1))
+    whole = truth + told
+    return np.divide(2 * shared, whole, out=np.zeros_like(whole), where=whole > 0)
+
+
 def mean_auroc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Values:
     """Return the mean over the classes of the AUROC of one class against the rest; NaN where one is absent."""
     each = [auroc(labels == k, probabilities[:, k], weights) for k in np.unique(labels).tolist()]
@@ -169,6 +185,11 @@ def summary(labels: Labels, probabilities: Floats, classes: Sequence[str]) -> di
 
 def _values(found: Any) -> Values:
     return np.asarray(found, dtype=np.float64)
+
+
+def _entropy(shares: Values) -> Values:
+    """Return the entropy along the last axis, nats."""
+    return _values(-(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=-1))
 
 
 def _weights(weights: Floats | None, count: int) -> Values:

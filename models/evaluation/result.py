@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,36 @@ class Evaluation:
         return Evaluation(
             self.name, self.classes, **{name: getattr(self, name)[index] for name in _ARRAYS}, about=self.about
         )
+
+    def as_classes(self, classes: Sequence[str]) -> Evaluation:
+        """Return the evaluation as if the method told other classes apart, by the probabilities that it gave.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Some of the classes, to which the probabilities are scaled: alerts of the others are left out. One
+            name that is no class stands for all classes that are not named, as real does in (real, bogus).
+
+        Raises
+        ------
+        ModelError
+            There are several such names.
+        """
+        unknown = [name for name in classes if name not in self.classes]
+        if len(unknown) > 1:
+            raise ModelError(f"{self.name!r} tells {self.classes} apart, which cannot be divided into {tuple(classes)}")
+        place = {name: number for number, name in enumerate(classes)}
+        column = np.array([place.get(name, place[unknown[0]] if unknown else -1) for name in self.classes])
+        kept = column[self.labels] >= 0
+        told = np.zeros((int(kept.sum()), len(classes)))
+        for number in range(len(classes)):
+            told[:, number] = self.probabilities[kept][:, column == number].sum(axis=1)
+        arrays = {name: getattr(self, name)[kept] for name in ("ids", "objects", "folds")}
+        told = np.maximum(told, np.finfo(float).tiny)  # an alert that was told to be of no such class at all
+        return Evaluation(
+            self.name, tuple(classes), **arrays, labels=column[self.labels[kept]],
+            probabilities=told / told.sum(axis=1, keepdims=True), about=self.about,
+        )  # fmt: skip
 
     def save(self, folder: Path) -> Path:
         """Write ``NAME.npz`` and, beside it, ``NAME.json`` with the rest; return the former."""

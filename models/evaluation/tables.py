@@ -9,10 +9,25 @@ from typing import Final
 import numpy as np
 
 from fulgor.models.evaluation.bootstrap import Interval, Statistic
-from fulgor.models.evaluation.metrics import accuracy, balanced_accuracy, calibration_error, mean_auroc
+from fulgor.models.evaluation.metrics import (
+    accuracy,
+    balanced_accuracy,
+    calibration_error,
+    mean_auroc,
+    mutual_information,
+)
 from fulgor.models.evaluation.result import Evaluation, paired
 
-__all__ = ["BOGUS_NOTE", "confusion_table", "detections_table", "figures_table", "gains_table", "recall_table"]
+__all__ = [
+    "BOGUS_NOTE",
+    "clustering_table",
+    "confusion_table",
+    "detections_table",
+    "differences_table",
+    "figures_table",
+    "gains_table",
+    "recall_table",
+]
 
 BOGUS_NOTE: Final = (
     "'bogus' means drb < 0.1 in the survey's own packets: its recall is agreement with drb, not with the sky."
@@ -23,6 +38,15 @@ FIGURES: Final[dict[str, Statistic]] = {
     "balanced accuracy": balanced_accuracy,
     "mean AUROC": mean_auroc,
     "ECE": calibration_error,
+}
+
+
+GAINS: Final[dict[str, Statistic]] = {name: FIGURES[name] for name in ("balanced accuracy", "accuracy", "mean AUROC")}
+
+CLUSTERING: Final[dict[str, Statistic]] = {
+    "clustering accuracy": accuracy,
+    "balanced": balanced_accuracy,
+    "NMI": mutual_information,
 }
 
 
@@ -47,6 +71,27 @@ def gains_table(
     columns = list(rulers)
     rows = [(e.name, *(_gain(paired(statistic, e, r)) if e is not r else "-" for r in columns)) for e in ours]
     return _table(("balanced accuracy less that of", *(r.name for r in columns)), rows)
+
+
+def differences_table(ours: Evaluation, others: Iterable[Evaluation]) -> str:
+    """Return by how much a method is above others (rows), paired; **bold** where it is a gain.
+
+    Each is compared on the alerts and in the classes of the other, see :meth:`Evaluation.as_classes`.
+    """
+    rows = []
+    for other in others:
+        same = ours.as_classes(other.classes).part(other.ids)
+        rows.append((other.name, str(len(other)), *(_gain(paired(figure, same, other)) for figure in GAINS.values())))
+    return _table((f"{ours.name} less", "alerts", *GAINS), rows)
+
+
+def clustering_table(evaluations: Iterable[Evaluation]) -> str:
+    """Return clustering accuracy, its mean over the classes, and normalised mutual information of clusterings.
+
+    Each cluster is called by the class that training alerts gave it.
+    """
+    rows = [(e.name, str(len(e)), *(str(e.figure(figure)) for figure in CLUSTERING.values())) for e in evaluations]
+    return _table(("clustering", "alerts", *CLUSTERING), rows)
 
 
 def recall_table(evaluations: Iterable[Evaluation]) -> str:

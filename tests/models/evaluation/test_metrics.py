@@ -11,6 +11,7 @@ from fulgor.models.evaluation.metrics import (
     confusion,
     macro_f1,
     mean_auroc,
+    mutual_information,
     reliability,
     summary,
 )
@@ -84,3 +85,17 @@ def test_reliability_bins() -> None:
     assert found.count.tolist() == [2, 1]
     assert found.correct.tolist() == [0.5, 1.0]
     assert found.confidence == pytest.approx([0.535, 1.0])
+
+
+def test_mutual_information_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import normalized_mutual_info_score
+
+    random = np.random.default_rng(0)
+    labels, said = random.integers(4, size=60), random.integers(4, size=60)
+    weights = random.integers(3, size=(2, 60)).astype(float)
+    found = mutual_information(labels, np.eye(4)[said], weights)
+    for one, weight in zip(found, weights.astype(int), strict=True):
+        assert one == pytest.approx(normalized_mutual_info_score(labels.repeat(weight), said.repeat(weight)))
+    assert mutual_information(labels, np.eye(4)[labels][:, [2, 0, 3, 1]]) == pytest.approx(1)  # whatever the names
+    assert mutual_information(labels, np.eye(4)[np.zeros(60, int)]) == pytest.approx(0)
+    assert mutual_information(labels * 0, np.eye(4)[np.zeros(60, int)]) == 0

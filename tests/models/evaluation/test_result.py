@@ -70,3 +70,19 @@ def test_what_is_no_probability_is_refused() -> None:
         Evaluation("x", good.classes, good.ids[1:], *fields[1:], good.probabilities)
     with pytest.raises(ModelError, match="none of its classes"):
         Evaluation("x", good.classes, good.ids, good.objects, good.labels + 1, good.folds, good.probabilities)
+
+
+def test_other_classes_are_told_by_the_same_probabilities() -> None:
+    ours = evaluation()
+    some = ours.as_classes(("c", "a"))
+    assert some.classes == ("c", "a")
+    assert len(some) == 60
+    assert (some.labels == np.where(ours.labels == 2, 0, 1)[ours.labels != 1]).all()
+    expected = ours.probabilities[ours.labels != 1][:, [2, 0]]
+    assert some.probabilities == pytest.approx(expected / expected.sum(1, keepdims=True))
+    rest = ours.as_classes(("any", "b"))
+    assert (rest.ids == ours.ids).all()
+    assert (rest.labels == (ours.labels == 1)).all()
+    assert rest.probabilities[:, 1] == pytest.approx(ours.probabilities[:, 1])
+    with pytest.raises(ModelError, match="cannot be divided"):
+        ours.as_classes(("x", "y"))
