@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fulgor.errors import ModelError
-from fulgor.models.leela.layout import CLASSES, LATENT, LOG_SNR, PULSES, SCALARS, WINDOW
+from fulgor.models.leela.layout import CLASSES, LATENT, PULSES, SCALARS, WINDOW
 from fulgor.models.scores.distance import ClassDistance
 
-__all__ = ["Architecture", "LeelaNetwork", "PulseOutputs"]
+__all__ = ["Architecture", "LeelaNetwork", "PulseOutputs", "flank_noise"]
 
 SEGMENT, STEP = 64, 16
 """Of the time-frequency branch, samples."""
@@ -26,6 +26,12 @@ QUIET = 1e-3
 
 MODEL_ERROR = 0.05
 """Residuals of this part of a pulse's peak count as no worse than noise."""
+
+FLANK = 64
+"""Samples at either end of a window that tell its noise: the pulse, in the middle, has died down there."""
+
+NORMAL_MEDIAN = 0.6745
+"""Median of the modulus of a standard normal variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,19 @@ class _Cell(nn.Module):
         return (1 - gate) * proposed + gate * state
 
 
+def flank_noise(windows: Tensor) -> Tensor:
+    """Return the noise (M,) of windows (M, 2, 256): their flanks' median modulus, as a standard deviation.
+
+    Where an edge has taken so much of a window that nothing is left of its flanks, it is 0.
+    """
+    flanks = torch.cat([windows[:, :, :FLANK], windows[:, :, -FLANK:]], dim=2)
+    inside = flanks[:, 1] > 0
+    ordered = torch.sort(torch.where(inside, flanks[:, 0].abs(), 1e9), dim=1).values
+    middle = torch.div(inside.sum(1), 2, rounding_mode="floor")
+    median = ordered.gather(1, middle.unsqueeze(1)).squeeze(1)
+    return torch.where(inside.any(1), median / NORMAL_MEDIAN, 0.0)
+
+
 class LeelaNetwork(nn.Module):
     """Convolutional and recurrent autoencoder and classifier of pulses.
 
@@ -211,10 +230,13 @@ class LeelaNetwork(nn.Module):
             states[index] = state
         return torch.stack([states[index] for index in range(PULSES)], dim=1)
 
-    def misfit(self, codes: Tensor, windows: Tensor, log_snr: Tensor) -> Tensor:
-        """Return the mean squared residual (M,) of rebuilt windows, in units of their noise and the model's error."""
+    def misfit(self, codes: Tensor, windows: Tensor) -> Tensor:
+        """Return the mean squared residual (M,) of rebuilt windows, in units of their noise and the model's error.
+
+        The noise is the window's own, not the chunk's: a pulse then has the same score wherever in a chunk it lies.
+        """
         window, inside = windows[:, 0], windows[:, 1]
-        variance = torch.exp(-2 * log_snr).unsqueeze(1) + MODEL_ERROR**2
+        variance = flank_noise(windows).unsqueeze(1) ** 2 + MODEL_ERROR**2
         residual = (self.decoder(codes) - window) ** 2 / variance * inside
         mean: Tensor = residual.sum(1) / inside.sum(1).clamp(min=1.0)
         return mean
@@ -230,9 +252,7 @@ class LeelaNetwork(nn.Module):
         latents = self.relate(codes, scalars, place)
         chosen = place.clamp(min=0)
         own = codes[chosen]
-        misfit = torch.log(
-            self.misfit(own.flatten(0, 1), windows[chosen].flatten(0, 1), scalars[:, :, LOG_SNR].flatten())
-        ).reshape(place.shape)
+        misfit = torch.log(self.misfit(own.flatten(0, 1), windows[chosen].flatten(0, 1))).reshape(place.shape)
         distance = self.distance(latents.flatten(0, 1)).reshape(place.shape)
         probabilities = torch.softmax(self.logits(latents) / self.temperature, dim=2)
         return PulseOutputs(latents, own, probabilities, torch.stack([misfit, distance], dim=2))

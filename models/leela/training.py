@@ -232,7 +232,7 @@ def _objective(
     log_snr = scalars[place >= 0][:, LOG_SNR]
     other = second_view(windows, log_snr, random)
     codes = network.encode(windows)
-    rebuilt = torch.log1p(network.misfit(codes, windows, log_snr)).mean()
+    rebuilt = torch.log1p(network.misfit(codes, windows)).mean()
     apart = contrast(codes, network.encode(other), config.sharpness)
     logits = network.logits(network.relate(codes, scalars, place))[place >= 0]
     truth = labels.unsqueeze(1).expand_as(place)[place >= 0]

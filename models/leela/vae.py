@@ -12,29 +12,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LATENT", "PIXELS", "SHAPE", "SeedVae", "fit_vae", "vae_loss"]
+__all__ = ["LATENT", "SHAPE", "SeedVae", "fit_vae", "vae_loss"]
 
 SHAPE = (13, 18)
-PIXELS = SHAPE[0] * SHAPE[1]
 LATENT = 3
 _DENSE = 16
 _CHANNELS = (32, 64, 128)
 
 
 class SeedVae(nn.Module):
-    """Periodograms (N, 1, 13, 18) to three latent numbers and back."""
+    """Periodograms (N, 1, 13, 18) to three latent numbers and back.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    shape : (int, int)
+        Frequencies and times; the seed's by default. Another segment length of the periodogram has another.
+    """
+
+    def __init__(self, shape: tuple[int, int] = SHAPE) -> None:
         super().__init__()
+        pixels = shape[0] * shape[1]
         one, two, three = _CHANNELS
         self.encoder = nn.Sequential(
             nn.Conv2d(1, one, 3, padding=1), nn.ReLU(),
             nn.Conv2d(one, two, 3, padding=1), nn.ReLU(),
             nn.Conv2d(two, three, 3, padding=1), nn.ReLU(),
-            nn.Flatten(), nn.Linear(three * PIXELS, _DENSE), nn.ReLU(),
+            nn.Flatten(), nn.Linear(three * pixels, _DENSE), nn.ReLU(),
         )  # fmt: skip
         self.mean, self.log_variance = nn.Linear(_DENSE, LATENT), nn.Linear(_DENSE, LATENT)
-        self.decoder = _decoder()
+        self.decoder = _decoder(shape)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the latents, each (N, 3)."""
@@ -50,11 +56,11 @@ class SeedVae(nn.Module):
         return self.decoder(latent), mean, log_variance
 
 
-def _decoder() -> nn.Sequential:
+def _decoder(shape: tuple[int, int]) -> nn.Sequential:
     """Return three numbers to an image."""
     one, two, three = _CHANNELS
     return nn.Sequential(
-        nn.Linear(LATENT, three * PIXELS), nn.ReLU(), nn.Unflatten(1, (three, *SHAPE)),
+        nn.Linear(LATENT, three * shape[0] * shape[1]), nn.ReLU(), nn.Unflatten(1, (three, *shape)),
         nn.ConvTranspose2d(three, three, 3, padding=1), nn.ReLU(),
         nn.ConvTranspose2d(three, two, 3, padding=1), nn.ReLU(),
         nn.ConvTranspose2d(two, one, 3, padding=1), nn.ReLU(),
@@ -65,7 +71,7 @@ def _decoder() -> nn.Sequential:
 def vae_loss(images: Tensor, rebuilt: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return mean squared error times the number of pixels plus the divergence from a unit normal, averaged."""
     divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp()).sum(1).mean()
-    return F.mse_loss(rebuilt, images) * PIXELS + divergence
+    return F.mse_loss(rebuilt, images) * images[0].numel() + divergence
 
 
 def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 1e-3, seed: int = 0) -> SeedVae:
@@ -74,7 +80,7 @@ def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 
     Parameters
     ----------
     images : Tensor
-        float32 (N, 1, 13, 18): periodograms, each with a maximum of 1.
+        float32 (N, 1, frequencies, times): periodograms, each with a maximum of 1.
     epochs, batch : int
         Passes, and images per step.
     rate : float
@@ -83,7 +89,7 @@ def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 
         Of weights, order and draws.
     """
     torch.manual_seed(seed)
-    network = SeedVae()
+    network = SeedVae((images.shape[2], images.shape[3]))
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     for _ in range(epochs):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fulgor.models.leela.export import example
-from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.leela.layout import LOG_SNR
+from fulgor.models.leela.network import Architecture, LeelaNetwork, flank_noise
 from fulgor.models.leela.training import contrast, second_view
 
 
@@ -55,3 +56,23 @@ def test_a_second_view_is_near_the_first_where_the_signal_is_strong():
 def test_contrast_is_least_for_equal_views():
     codes = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
     assert contrast(codes, codes, 0.2) < contrast(codes, codes.roll(1, 0), 0.2)
+
+
+def test_the_flanks_tell_the_noise_of_a_window():
+    random = torch.Generator().manual_seed(2)
+    windows = torch.ones(40, 2, 256)
+    windows[:, 0] = 0.1 * torch.randn(40, 256, generator=random)
+    windows[:, 0, 96:160] += 1.0  # a pulse in the middle is none of the noise
+    assert flank_noise(windows).mean() == pytest.approx(0.1, rel=0.1)
+    cut = windows.clone()
+    cut[:, :, :64] = 0.0
+    assert flank_noise(cut).mean() == pytest.approx(0.1, rel=0.15)
+    cut[:, :, -64:] = 0.0
+    assert (flank_noise(cut) == 0).all()
+
+
+def test_the_score_of_a_pulse_does_not_depend_on_what_the_chunk_knows_of_its_noise(network):
+    windows, scalars, place = example(4)
+    other = scalars.clone()
+    other[..., LOG_SNR] += 0.3
+    assert torch.equal(network(windows, scalars, place).scores[..., 0], network(windows, other, place).scores[..., 0])

@@ -27,3 +27,10 @@ def test_passes_lessen_the_loss():
     rebuilt, mean, log_variance = fitted(images)
     assert mean.shape == (8, LATENT)
     assert vae_loss(images, rebuilt, mean, log_variance) < fresh
+
+
+def test_another_segment_of_the_periodogram_has_another_shape():
+    images = torch.rand(3, 1, 26, 9)
+    rebuilt, mean, _ = SeedVae((26, 9))(images)
+    assert rebuilt.shape == images.shape
+    assert mean.shape == (3, LATENT)
