@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Event
 from types import FrameType
 
@@ -16,9 +16,11 @@ from fulgor.consumer.committer import Committer
 from fulgor.consumer.endpoint import serving
 from fulgor.consumer.engine import Engine, Limits
 from fulgor.consumer.health import Health
+from fulgor.consumer.history import StoredHistory
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.lineup import Lineup
 from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.patience import Patient
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.publisher import Publisher, check_target, publishing
 from fulgor.consumer.settings import Settings
@@ -61,12 +63,14 @@ def consume(
     _introduce(what, metrics)
     health = Health(metrics)
     publisher = _publisher(what, started.source, settings, metrics)
+    recall = _recall(what, settings, metrics, stopping)
     pipeline = Pipeline(
         what.stream, started.lineup,
-        batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics,
+        batch_size=settings.batch_size, deadline_s=settings.deadline_ms / 1000, metrics=metrics, recall=recall,
     )  # fmt: skip
     switching = _switching(what, started.lineup, pipeline, metrics)
     with (
+        closing(recall),
         serving(settings.metrics_port, metrics.registry, health),
         StatusLine(metrics, title) as line,
         _signals(stopping),
@@ -97,9 +101,21 @@ def announcer(settings: Settings, stream: str) -> Announcer | None:
     return Announcer(settings.alerts_to, settings.alerts_above, stream)
 
 
+def _recall(what: Consumption, settings: Settings, metrics: Metrics, stopping: Event) -> StoredHistory:
+    patient = Patient(
+        what.database, f"{_owner()} history", patience_s=settings.database_patience_s, drain_s=settings.drain_s,
+        metrics=metrics, stopping=stopping,
+    )  # fmt: skip
+    return StoredHistory(patient, what.stream.name)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def _committer(what: Consumption, settings: Settings, metrics: Metrics, stopping: Event) -> Committer:
     return Committer(
-        what.database, what.stream.table, owner=f"{socket.gethostname()}:{os.getpid()}",
+        what.database, what.stream.table, owner=_owner(),
         patience_s=settings.database_patience_s, drain_s=settings.drain_s, metrics=metrics, stopping=stopping,
         announce=announcer(settings, what.stream.name),
     )  # fmt: skip

@@ -12,15 +12,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from time import monotonic, perf_counter
 from typing import Any
 
-import numpy as np
-
 from fulgor.consumer.batches import Buckets, FlushReason
+from fulgor.consumer.history import Past, Recall, history_shape, pasts
+from fulgor.consumer.inference import predict
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery
 from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.preparing import prepare_each, prepared_together
 from fulgor.consumer.results import dead_letter, result
 from fulgor.consumer.stream import Item, Record, Stream
 from fulgor.errors import BrokerError, MalformedError
@@ -52,6 +54,16 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A record that waits for its preparation: feed, segment, offset and number, and how many its message has."""
+
+    pending: Pending
+    where: tuple[int, int, int, int]
+    records: int
+    record: Record | MalformedError
+
+
+@dataclass(frozen=True, slots=True)
 class _Slot:
     """An item in a bucket, and where its result goes."""
 
@@ -59,8 +71,8 @@ class _Slot:
     at: Coordinates
     item: Item
 
-    def result(self, row: dict[str, Any] | None, scorer: Scorer) -> Result:
-        return result(self.item, self.at, self.pending.delivery, row, scorer)
+    def result(self, row: dict[str, Any] | None, scorer: Scorer, past: Past | None) -> Result:
+        return result(self.item, self.at, self.pending.delivery, row, scorer, past.history if past else None)
 
 
 class Pipeline:
@@ -78,20 +90,25 @@ class Pipeline:
         Longest time that a message waits for company.
     metrics : Metrics
         Where times and counts go.
+    recall : callable, optional
+        Finds what is stored of earlier items, for models that take it; without it none is known.
     """
 
     def __init__(
         self, stream: Stream, lineup: Lineup, *,
-        batch_size: int, deadline_s: float, metrics: Metrics,
+        batch_size: int, deadline_s: float, metrics: Metrics, recall: Recall = lambda *_: {},
     ) -> None:  # fmt: skip
         self._stream = stream
         self._lineup = lineup
+        self._recall = recall
         self._offers: deque[Lineup] = deque()
         self._failing: set[int] = set()
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._buckets: Buckets[_Slot] = Buckets(batch_size)
         self._pending: list[Pending] = []
+        self._decoded: list[_Decoded] = []
+        self._together = prepared_together(stream)
 
     def offer(self, lineup: Lineup) -> None:
         """Have other models take over between two batches; may be called from any thread."""
@@ -110,17 +127,9 @@ class Pipeline:
         pending = Pending(delivery)
         records = [] if delivery.is_mark else self._read(pending)
         self._pending.append(pending)
-        flushed = False
-        # One record after the other: the arrays of a message with thousands of them would not fit.
-        for slot in self._slots(pending, records):
-            full = self._buckets.add(_shapes(slot.item), slot)
-            if full is not None:
-                self._infer(full, FlushReason.FULL)
-                flushed = True
-            elif len(self._buckets) >= 2 * self._buckets.size:  # many shapes, none of which fills a batch
-                self._flush(FlushReason.CUT)
+        flushed = self._fill(self._slots(pending, records))
         too_many = len(self._pending) >= 2 * self._buckets.size
-        if (flushed and not len(self._buckets)) or too_many or self._offers:
+        if (flushed and not len(self._buckets) and not self._decoded) or too_many or self._offers:
             return self.cut(FlushReason.FULL if flushed else FlushReason.CUT)
         return None
 
@@ -137,7 +146,23 @@ class Pipeline:
         self._take_over()
         return Cut(messages, reason) if messages else None
 
+    def _fill(self, slots: Iterator[_Slot]) -> bool:
+        """Put items into their buckets, run those that are full, and tell whether there were any."""
+        flushed = False
+        for slot in slots:
+            full = self._buckets.add(_shapes(slot.item), slot)
+            if full is not None:
+                self._infer(full, FlushReason.FULL)
+                flushed = True
+            elif len(self._buckets) >= 2 * self._buckets.size:  # many shapes, none of which fills a batch
+                self._drain(FlushReason.CUT)
+        return flushed
+
     def _flush(self, reason: FlushReason) -> None:
+        self._fill(self._prepared())
+        self._drain(reason)
+
+    def _drain(self, reason: FlushReason) -> None:
         for bucket in self._buckets.drain():
             self._infer(bucket, reason)
 
@@ -146,6 +171,7 @@ class Pipeline:
         slots = [slot for bucket in self._buckets.drain() for slot in bucket]
         freed = sum(pending.delivery.size for pending in self._pending if pending.delivery.assignment is assignment)
         self._pending = [pending for pending in self._pending if pending.delivery.assignment is not assignment]
+        self._decoded = [one for one in self._decoded if one.pending.delivery.assignment is not assignment]
         for slot in slots:
             if slot.pending.delivery.assignment is not assignment:
                 self._buckets.add(_shapes(slot.item), slot)
@@ -170,31 +196,34 @@ class Pipeline:
         return records
 
     def _slots(self, pending: Pending, records: Sequence[Record | MalformedError]) -> Iterator[_Slot]:
+        """Yield what is ready to be scored; few at a time, for the arrays of thousands of records would not fit."""
         for index, record in enumerate(records):
-            with self._timed("prepare"):
-                slots = list(self._prepare(pending, (*_place(pending), index), len(records), record))
-            yield from slots
+            self._decoded.append(_Decoded(pending, (*_place(pending), index), len(records), record))
+            if len(self._decoded) >= self._together:
+                yield from self._prepared()
+
+    def _prepared(self) -> Iterator[_Slot]:
+        decoded, self._decoded = self._decoded, []
+        with self._timed("prepare"):
+            found = prepare_each(self._stream, [one.record for one in decoded])
+        for one, items in zip(decoded, found, strict=True):
+            if isinstance(items, Exception):
+                one.pending.dead.append(dead_letter(Coordinates(*one.where, 0, one.records, 1), "prepare", items))
+            else:
+                yield from self._scorable(one, items)
 
     def _decode(self, value: bytes | None) -> Sequence[Record | MalformedError]:
         if value is None:
             raise MalformedError("the message has no value (a tombstone)", stage="framing")
         return self._stream.decode(value)
 
-    def _prepare(
-        self, pending: Pending, where: tuple[int, int, int, int], records: int, record: Record | MalformedError
-    ) -> Iterator[_Slot]:
-        try:
-            if isinstance(record, MalformedError):
-                raise record
-            items = self._stream.prepare(record)
-        except Exception as error:  # noqa: BLE001 - the quarantine, as above, for one record
-            pending.dead.append(dead_letter(Coordinates(*where, 0, records, 1), "prepare", error))
-            return
+    def _scorable(self, one: _Decoded, items: Sequence[Item]) -> Iterator[_Slot]:
+        pending = one.pending
         self._metrics.stage_items.labels("prepare").inc(len(items))
         if not items:
-            pending.empty.append((where[3], records))
+            pending.empty.append((one.where[3], one.records))
         for index, item in enumerate(items):
-            at = Coordinates(*where, index, records, len(items))
+            at = Coordinates(*one.where, index, one.records, len(items))
             if item.unscorable is None:
                 pending.waiting += 1
                 yield _Slot(pending, at, item)
@@ -205,12 +234,8 @@ class Pipeline:
     def _infer(self, slots: Sequence[_Slot], reason: FlushReason) -> None:
         self._metrics.flushes.labels(reason.value).inc()
         self._metrics.fill.observe(len(slots) / self._buckets.size)
-        live = self._lineup.live
-        with self._timed("infer"):
-            rows = self._predict(live, slots)
-        self._metrics.stage_items.labels("infer").inc(len(slots))
-        for slot, row in zip(slots, rows, strict=True):
-            slot.pending.results.append(slot.result(row, live))
+        for slot, row in zip(slots, self._scored(slots, self._lineup.live, "infer"), strict=True):
+            slot.pending.results.append(row)
             slot.pending.waiting -= 1
         for shadow in self._lineup.shadows:
             self._infer_beside(shadow, slots)
@@ -218,10 +243,7 @@ class Pipeline:
     def _infer_beside(self, shadow: Scorer, slots: Sequence[_Slot]) -> None:
         """Run a shadow model; whatever it does, only its own rows are missing."""
         try:
-            with self._timed("shadow"):
-                results = [
-                    slot.result(row, shadow) for slot, row in zip(slots, self._predict(shadow, slots), strict=True)
-                ]
+            results = self._scored(slots, shadow, "shadow")
         except Exception:
             self._metrics.shadow_lost.labels(str(shadow.model_id)).inc(len(slots))
             if shadow.model_id not in self._failing:
@@ -229,25 +251,25 @@ class Pipeline:
                 log.exception("shadow model %s fails: its rows are missing", shadow.predictor.model_hash)
             return
         self._failing.discard(shadow.model_id)
-        self._metrics.stage_items.labels("shadow").inc(len(slots))
         for slot, row in zip(slots, results, strict=True):
             slot.pending.shadows.append(row)
 
-    def _predict(self, scorer: Scorer, slots: Sequence[_Slot]) -> list[dict[str, Any] | None]:
-        """Run a model; a batch that it has no memory for is halved, down to an item that gets no score."""
-        names = slots[0].item.arrays
-        try:
-            output = scorer.predictor.predict(
-                {name: np.stack([slot.item.arrays[name] for slot in slots]) for name in names}
-            )
-        except MemoryError as error:
-            if len(slots) == 1:
-                log.error("alert %s: the model has no memory for it: %s", slots[0].item.alert, error)
-                return [None]
-            log.warning("the model has no memory for %d items at once; trying them in halves: %s", len(slots), error)
-            middle = len(slots) // 2
-            return self._predict(scorer, slots[:middle]) + self._predict(scorer, slots[middle:])
-        return [{name: values[index] for name, values in output.items()} for index in range(len(slots))]
+    def _scored(self, slots: Sequence[_Slot], scorer: Scorer, stage: str) -> list[Result]:
+        items = [slot.item for slot in slots]
+        known = self._pasts(items, scorer)
+        with self._timed(stage):
+            rows = predict(scorer.predictor, items, known)
+        self._metrics.stage_items.labels(stage).inc(len(slots))
+        return [
+            slot.result(row, scorer, past) for slot, row, past in zip(slots, rows, known or repeat(None), strict=False)
+        ]
+
+    def _pasts(self, items: Sequence[Item], scorer: Scorer) -> list[Past] | None:
+        shape = history_shape(scorer.predictor)
+        if shape is None:
+            return None
+        with self._timed("recall"):
+            return pasts(self._stream, items, scorer.model_id, shape, self._recall)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

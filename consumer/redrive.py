@@ -10,6 +10,7 @@ from itertools import groupby
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import batch_of
 from fulgor.consumer.consume import announcer
+from fulgor.consumer.history import Recall
 from fulgor.consumer.lineup import Lineup
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
@@ -18,6 +19,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.consumer.startup import Consumption, register
 from fulgor.storage.database import Connection, connect, translated
 from fulgor.storage.dead import DeadRecord, load_dead
+from fulgor.storage.history import HistoryReader
 from fulgor.storage.rows import Batch
 from fulgor.storage.writer import Writer
 
@@ -73,10 +75,11 @@ def redrive(
     done = Redriven()
     with translated(what.database), connect(what.database, application="fulgor redrive") as connection:
         lineup = register(connection, what)
+        recall = HistoryReader(connection, what.stream.name).read
         announce = announcer(settings, what.stream.name) if settings is not None else None
         writer = Writer(connection, what.stream.table, announce=announce)
         for letters in _pages(connection, what.stream.name, ids, error_class, stage, limit):
-            for batch in _batches(what, lineup, letters):
+            for batch in _batches(what, lineup, recall, letters):
                 outcome = writer.redrive(batch)
                 done.stored += outcome.stored
                 done.duplicates += outcome.duplicates
@@ -105,10 +108,10 @@ def _pages(
         yield [letter for letter in page if letter.status == "dead"]
 
 
-def _batches(what: Consumption, lineup: Lineup, letters: Iterable[DeadRecord]) -> Iterator[Batch]:
+def _batches(what: Consumption, lineup: Lineup, recall: Recall, letters: Iterable[DeadRecord]) -> Iterator[Batch]:
     """Run each message once, whatever the number of its dead records."""
     for _, same in groupby(letters, key=lambda letter: letter.at[:3]):
-        pipeline = Pipeline(what.stream, lineup, batch_size=_BATCH, deadline_s=0.0, metrics=Metrics())
+        pipeline = Pipeline(what.stream, lineup, batch_size=_BATCH, deadline_s=0.0, metrics=Metrics(), recall=recall)
         finished = [pipeline.accept(_delivery(next(iter(same)))), pipeline.cut(FlushReason.END)]
         messages = [pending for cut in finished if cut is not None for pending in cut.messages]
         yield replace(batch_of(messages), runs=[])

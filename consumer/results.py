@@ -12,7 +12,7 @@ from fulgor.consumer.messages import Delivery, appended_at
 from fulgor.consumer.stream import Item
 from fulgor.errors import MalformedError
 from fulgor.models.store import reference_id
-from fulgor.storage.rows import Coordinates, DeadLetter, Result
+from fulgor.storage.rows import Coordinates, DeadLetter, History, Result
 
 __all__ = ["dead_letter", "result"]
 
@@ -26,7 +26,10 @@ def dead_letter(at: Coordinates, stage: str, error: Exception) -> DeadLetter:
     return DeadLetter(at, stage, type(error).__name__, str(error) or type(error).__name__)
 
 
-def result(item: Item, at: Coordinates, delivery: Delivery, row: Mapping[str, Any] | None, scorer: Scorer) -> Result:
+def result(
+    item: Item, at: Coordinates, delivery: Delivery, row: Mapping[str, Any] | None, scorer: Scorer,
+    history: History | None = None,
+) -> Result:  # fmt: skip
     """Return an item's row.
 
     Parameters
@@ -41,6 +44,8 @@ def result(item: Item, at: Coordinates, delivery: Delivery, row: Mapping[str, An
         What the model gave for this item alone; None where it was not asked, or had no memory for it.
     scorer : Scorer
         The model.
+    history : History, optional
+        What the model was given of the object's earlier alerts.
     """
     classes = scorer.predictor.classes
     vectors = {} if row is None else {k: row[k] for k in ("latent", "stamp_latent") if _is_storable(row[k])}
@@ -61,7 +66,7 @@ def result(item: Item, at: Coordinates, delivery: Delivery, row: Mapping[str, An
         class_name=classes[int(np.argmax(row["probabilities"]))] if known and row is not None else None,
         scores=scores, anomaly=anomaly, reference=None if anomaly is None else reference_id(scorer.predictor.card),
         unscorable=unscorable,
-        appended_at=appended_at(delivery.timestamp_ms),
+        appended_at=appended_at(delivery.timestamp_ms), history=history,
     )  # fmt: skip
 
 

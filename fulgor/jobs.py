@@ -17,6 +17,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.storage.database import Connection, connect, transient, translated
 from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
+from fulgor.storage.rescores import read_backlog
 
 __all__ = ["JOBS", "Job", "run_jobs"]
 
@@ -25,11 +26,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A name, what it does in words, and the function that does it and says what it did."""
+    """A name, what it does in words, the function that does it and says what it did, and one that tells what waits."""
 
     name: str
     about: str
     run: Callable[[Connection, Settings], str]
+    waiting: Callable[[Connection], str] | None = None
 
 
 def _index_latents(connection: Connection, _settings: Settings) -> str:
@@ -63,7 +65,19 @@ def _locate_strokes(connection: Connection, settings: Settings) -> str:
     return locate_strokes(connection, read_nodes(settings.nodes))
 
 
+def _settle_history(connection: Connection, settings: Settings) -> str:
+    from fulgor.latehistory import settle_history
+
+    return settle_history(connection, settings)
+
+
 JOBS: tuple[Job, ...] = (
+    Job(
+        "late-history",
+        "rows computed again whose object's earlier alerts came after them",
+        _settle_history,
+        lambda connection: str(read_backlog(connection)),
+    ),
     Job("leela-join", "pulses at the seams of contiguous LEELA chunks, revised with both sides known", _join_chunks),
     Job("leela-strokes", "pulses of several LEELA sites, located as strokes", _locate_strokes),
     Job("latent-index", "nearest-neighbour indexes on nights that are over", _index_latents),
@@ -90,6 +104,7 @@ def run_jobs(database: str, settings: Settings, *, every_s: float | None, stoppi
     DatabaseError
         The database refuses us; one that is only away is tried again in the next round.
     """
+    settings = settings.model_copy(update={"database": database})
     while True:
         try:
             with translated(database), connect(database, application="fulgor jobs") as connection:

@@ -6,7 +6,10 @@ none of these places any more is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -15,11 +18,12 @@ from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.messages import Partition
 from fulgor.errors import ArchiveError
 from fulgor.replay.archive import open_archive
-from fulgor.replay.archived import Archive, is_recording
+from fulgor.replay.archived import Archive, ArchivedMessage, is_recording
 
 __all__ = ["MessageFinder", "StoredPlace"]
 
 ARCHIVE: Final = "archive"
+_NEAR: Final = 8
 
 
 class StoredPlace(NamedTuple):
@@ -68,7 +72,7 @@ class MessageFinder:
         Parameters
         ----------
         places : iterable of StoredPlace
-            Of a few rows: each is looked up on its own.
+            Of some hundred rows at the most.
         timeout_s : float
             Longest time for the topic.
 
@@ -83,7 +87,7 @@ class MessageFinder:
             The broker refuses us, or did not answer in time.
         """
         wanted = list(dict.fromkeys(places))
-        found = {place: value for place in wanted if (value := self._at_rest(place)) is not None}
+        found = self._at_rest(wanted)
         if self._cluster is None:
             return found
         left = {
@@ -93,26 +97,28 @@ class MessageFinder:
         }
         return found | {left[at]: value for at, value in fetch(self._cluster, left, timeout_s=timeout_s).items()}
 
-    def _at_rest(self, place: StoredPlace) -> bytes | None:
-        if place.cluster == ARCHIVE:
-            return self._in_archive(place)
+    def reaches(self, place: StoredPlace) -> bool:
+        """Tell whether a message that is not found there is gone, and not just out of our reach."""
+        return place.cluster == ARCHIVE or (self._cluster is not None and place.cluster == self._cluster.id)
+
+    def _at_rest(self, places: Sequence[StoredPlace]) -> dict[StoredPlace, bytes]:
+        in_archives = sorted(place for place in places if place.cluster == ARCHIVE)
+        found: dict[StoredPlace, bytes] = {}
+        for (path, content), same in groupby(in_archives, key=lambda place: (place.topic, place.topic_id)):
+            archive = self._open(path)
+            # An archive that has changed numbers its messages anew: a wrong stamp would be worse than none.
+            if archive is not None and archive.identity.content == content:
+                at = {place.offset: place for place in same}
+                found |= {at[message.index]: message.value for message in _messages(archive, sorted(at))}
+        return found | {place: value for place in places if (value := self._recorded(place)) is not None}
+
+    def _recorded(self, place: StoredPlace) -> bytes | None:
         for recording in self._recordings:
             if recording.cluster == place.cluster:
                 message = recording.find(place.topic, place.topic_id, place.partition, place.offset)
                 if message is not None:
                     return message.value
         return None
-
-    def _in_archive(self, place: StoredPlace) -> bytes | None:
-        archive = self._open(place.topic)
-        # An archive that has changed numbers its messages anew: a wrong stamp would be worse than none.
-        if archive is None or archive.identity.content != place.topic_id:
-            return None
-        try:
-            message = next(archive.messages(place.offset), None)
-        except ArchiveError:
-            return None  # cut or damaged before it
-        return message.value if message is not None and message.index == place.offset else None
 
     def _open(self, path: str) -> Archive | None:
         if path not in self._archives:
@@ -121,3 +127,26 @@ class MessageFinder:
             except ArchiveError:
                 self._archives[path] = None  # moved away
         return self._archives[path]
+
+
+def _messages(archive: Archive, indices: Sequence[int]) -> Iterator[ArchivedMessage]:
+    """Yield messages by their places, in order, up to where the archive is cut or damaged.
+
+    What lies near the message before is read on the way to it: a tarball, which can only be read from its
+    beginning, in one pass.
+    """
+    near = sys.maxsize if archive.count is None else _NEAR
+    stretches: list[list[int]] = []
+    for index in indices:
+        if stretches and index - stretches[-1][-1] <= near:
+            stretches[-1].append(index)
+        else:
+            stretches.append([index])
+    with suppress(ArchiveError):
+        for stretch in stretches:
+            wanted = set(stretch)
+            for message in archive.messages(stretch[0]):
+                if message.index in wanted:
+                    yield message
+                if message.index >= stretch[-1]:
+                    break

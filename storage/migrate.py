@@ -15,7 +15,7 @@ from fulgor.storage.tables import StreamTable
 
 __all__ = ["CORE_VERSION", "check_core", "check_schema", "migrate"]
 
-CORE_VERSION = 6
+CORE_VERSION = 7
 _LOCK = 0x46554C47  # any fixed number: two migrations at once must wait for each other
 
 

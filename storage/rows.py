@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from numpy import float32
 from numpy.typing import NDArray
 
-__all__ = ["Batch", "Coordinates", "DeadLetter", "Hole", "Outcome", "RawMessage", "Result", "Run"]
+__all__ = ["Batch", "Coordinates", "DeadLetter", "History", "Hole", "Outcome", "RawMessage", "Result", "Run"]
 
 
 class Coordinates(NamedTuple):
@@ -25,12 +25,28 @@ class Coordinates(NamedTuple):
     items: int
 
 
+class History(NamedTuple):
+    """What a row tells of its object's earlier alerts.
+
+    Parameters
+    ----------
+    times : tuple of datetime
+        When the packet says that there were some, the oldest first.
+    alerts : tuple of str or None
+        The alert at each of these times whose stamp latent entered the row; None where none was stored.
+    """
+
+    times: tuple[datetime, ...]
+    alerts: tuple[str | None, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One item with what the model made of it.
 
     Vectors are float32; None where they cannot be had, with the reason in `unscorable`. `model_id` is
-    the model's key in this database, `reference` the id of the reference set behind `anomaly`.
+    the model's key in this database, `reference` the id of the reference set behind `anomaly`; `history`
+    is None for a model that takes none.
     """
 
     at: Coordinates
@@ -51,6 +67,12 @@ class Result:
     reference: str | None
     unscorable: str | None
     appended_at: datetime | None
+    history: History | None = None
+
+    @property
+    def key(self) -> tuple[str, datetime]:
+        """What tells it from other rows of its stream and model."""
+        return self.alert, self.time
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ _RESULT_COLUMNS: tuple[tuple[str, str], ...] = (
     ("reference", "text"),
     ("unscorable", "text"),
     ("appended_at", "timestamptz"),
+    ("history_times", "timestamptz[]"),
+    ("history", "text[]"),
 )
 # The client would cut a number down to a narrow type without a word; the server refuses it on the way out of the stage.
 _WIDE = {"int2": "int8", "int4": "int8", "float4": "float8"}
@@ -36,6 +38,13 @@ _COORDINATES = ("feed_id", "segment", "offset", "record", "item")
 _LATENT_COLUMNS: tuple[tuple[str, str], ...] = (
     *(column for column in SHARED_COLUMNS if column[0] not in {"time_ns", "content_hash"}),
     *_RESULT_COLUMNS,
+)
+
+# New rows with a history leave a line for the job that compares them with the rows around them.
+_ARRIVED = sql.SQL("model_id, object, time, history_times")
+_TOLD = sql.SQL(
+    "told AS (INSERT INTO fulgor.arrival (stream, model_id, object, time)"
+    " SELECT %(stream)s, model_id, object, time FROM fresh WHERE history_times IS NOT NULL)"
 )
 
 
@@ -137,22 +146,28 @@ class Stage:
         return sql.SQL(
             "WITH fresh AS (INSERT INTO fulgor.latent (stream, {columns})"
             " SELECT %(stream)s, {columns} FROM {stage} ORDER BY alert, time, ordinal ON CONFLICT DO NOTHING"
-            " RETURNING {key}),"
+            " RETURNING {key}, {arrived}),"
             " known AS (INSERT INTO fulgor.duplicate ({counted}, alert)"
             " SELECT {counted}, alert FROM {stage} s WHERE NOT EXISTS (SELECT 1 FROM fresh f"
             ' WHERE (f.feed_id, f.segment, f."offset", f.record, f.item)'
             ' = (s.feed_id, s.segment, s."offset", s.record, s.item))'
-            " ON CONFLICT DO NOTHING RETURNING 1)"
+            " ON CONFLICT DO NOTHING RETURNING 1), {told}"
             " SELECT (SELECT count(*) FROM fresh), (SELECT count(*) FROM known)"
-        ).format(columns=columns, stage=self._name, key=_names([(name, "") for name in _COORDINATES]), counted=counted)
+        ).format(
+            columns=columns, stage=self._name, key=_names([(name, "") for name in _COORDINATES]), counted=counted,
+            arrived=_ARRIVED, told=_TOLD,
+        )  # fmt: skip
 
     def _shadows_statement(self, table: StreamTable) -> sql.Composed:
         return sql.SQL(
-            "INSERT INTO fulgor.latent (stream, shadow, {columns}) SELECT %(stream)s, true, {staged} FROM {stage} s"
+            "WITH fresh AS (INSERT INTO fulgor.latent (stream, shadow, {columns})"
+            " SELECT %(stream)s, true, {staged} FROM {stage} s"
             " CROSS JOIN LATERAL (SELECT a.content_hash FROM {own} a WHERE a.alert = s.alert AND a.time = s.time"
             " OFFSET 0) known WHERE known.content_hash = s.content_hash ORDER BY s.alert, s.time, s.ordinal"
-            " ON CONFLICT DO NOTHING"
+            " ON CONFLICT DO NOTHING RETURNING {arrived}), {told} SELECT 1"
         ).format(
+            arrived=_ARRIVED,
+            told=_TOLD,
             columns=_names(_LATENT_COLUMNS),
             staged=sql.SQL(", ").join(sql.Identifier("s", name) for name, _ in _LATENT_COLUMNS),
             stage=self._name,
@@ -171,6 +186,7 @@ def _values(ordinal: int, row: Result) -> tuple[object, ...]:
         at.feed_id, at.segment, at.offset, at.record, at.item, *row.columns,
         row.model_id, at.records, at.items, row.flags, row.latent, row.stamp_latent, row.probabilities,
         row.class_name, row.scores, row.anomaly, row.reference, row.unscorable, row.appended_at,
+        *(map(list, row.history) if row.history is not None else (None, None)),
     )  # fmt: skip
 
 

@@ -17,6 +17,9 @@ app = typer.Typer(help="Downstream jobs: what tends the stored rows outside of t
 @app.command()
 def run(
     every: float = typer.Option(None, "--every", min=1, help="Go on, with this many seconds between two rounds."),
+    retry_gone: bool = typer.Option(
+        False, "--retry-gone", help="late-history: look again for messages that were gone; their archive may be back."
+    ),
     database: str = DATABASE,
     config: Path = typer.Option(None, help="Config file (TOML)."),
 ) -> None:
@@ -28,24 +31,32 @@ def run(
     from fulgor.cli.services import database_url
     from fulgor.consumer.settings import load_settings
     from fulgor.jobs import run_jobs
+    from fulgor.storage.rescores import reopen
 
     set_up_logging()
     stopping = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     settings = load_settings({"database": database}, config=config)
+    if retry_gone:
+        with opened(database) as connection:
+            reopen(connection)
     run_jobs(database_url(settings), settings, every_s=every, stopping=stopping)
 
 
 @app.command()
 def status(database: str = DATABASE, as_json: bool = JSON) -> None:
-    """Show when each job ran last, and what it did."""
+    """Show when each job ran last, what it did, and what waits for it."""
     from psycopg.rows import dict_row
 
     from fulgor.jobs import JOBS
 
     with opened(database) as connection, connection.cursor(row_factory=dict_row) as cursor:
         known = {row["name"]: row for row in cursor.execute("SELECT * FROM fulgor.job").fetchall()}
+        waiting = {job.name: job.waiting(connection) for job in JOBS if job.waiting is not None}
     never = {"started_at": None, "finished_at": None, "outcome": "never run"}
-    rows = [{"job": job.name, "about": job.about, **(known.get(job.name) or never)} for job in JOBS]
-    emit(rows, ("job", "about", "started_at", "finished_at", "outcome"), as_json=as_json)
+    rows = [
+        {"job": job.name, "about": job.about, **(known.get(job.name) or never), "waiting": waiting.get(job.name)}
+        for job in JOBS
+    ]
+    emit(rows, ("job", "about", "started_at", "finished_at", "outcome", "waiting"), as_json=as_json)

@@ -12,7 +12,7 @@ from fulgor.consumer.stream import Item, Record
 from fulgor.errors import MalformedError
 from fulgor.preprocessing.schemas import SchemaSource, schema_source
 from fulgor.preprocessing.sky import healpix_index
-from fulgor.preprocessing.ztf import DEFAULT, ZtfAlert, ZtfDecoder, prepare
+from fulgor.preprocessing.ztf import DEFAULT, SEQUENCE_COLUMNS, ZtfAlert, ZtfDecoder, prepare
 from fulgor.preprocessing.ztf.alert import sign_of
 from fulgor.storage.tables import Column, StreamTable
 
@@ -100,6 +100,13 @@ class ZTF:
                 step_times=prepared.times,
             )
         ]
+
+    def earlier(self, item: Item) -> list[datetime | None]:
+        """Return when the earlier detections of an item's sequence were: only these can have been alerts."""
+        assert item.step_times is not None  # noqa: S101 - what prepare gave
+        detected = item.arrays["sequence"][:-1, SEQUENCE_COLUMNS.index("is_detection")].astype(bool).tolist()
+        steps = zip(item.step_times[:-1].tolist(), detected, strict=True)
+        return [_time(jd)[0] if is_detection else None for jd, is_detection in steps]
 
     def load_model(self, folder: Path, device: str, threads: int) -> LoadedModel:
         """Load a model of this stream, ready to run."""

@@ -47,7 +47,8 @@ CARD: dict[str, Any] = {
 
 EMPTIED = (
     "toy_alert", "latent", "duplicate", "empty", "skipped", "dead_letter", "dead_message", "offset_audit",
-    "judgement", "sealed", "sealed_item", "skip_order", "segment", "feed", "model_event", "model",
+    "judgement", "arrival", "rescore_queue", "sealed", "sealed_item", "skip_order", "segment", "feed", "model_event",
+    "model",
 )  # fmt: skip
 
 

@@ -1,0 +1,131 @@
+"""Rows whose history came late, computed again: the pipeline once more, with what is stored by now.
+
+A stamp latent depends on its own alert's stamps alone, so a revised row makes no other row late: one
+pass settles everything that was stored before it began. Nothing is published again, and the ledger
+sees nothing: a row keeps its coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fulgor.consumer.batches import FlushReason
+from fulgor.consumer.lineup import Lineup, Scorer
+from fulgor.consumer.messages import Assignment, Delivery, Partition
+from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.pipeline import Pending, Pipeline
+from fulgor.consumer.stream import Stream
+from fulgor.replay.lookup import MessageFinder, StoredPlace
+from fulgor.storage.database import Connection
+from fulgor.storage.history import HistoryReader
+from fulgor.storage.rescores import Waiting, mark_gone, read_waiting, revise
+from fulgor.storage.rows import Result
+
+__all__ = ["Settled", "settle"]
+
+_PAGE = 256
+_FETCH_S = 60.0
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of waiting rows: computed again, never to be, or waiting for a broker that was not to be had."""
+
+    revised: int = 0
+    gone: int = 0
+    left: int = 0
+
+
+def settle(connection: Connection, stream: Stream, scorer: Scorer, finder: MessageFinder) -> Settled:
+    """Compute a model's waiting rows again, and revise them in place.
+
+    Each page of rows is a transaction: an interrupted run goes on where it was, and a second one finds
+    nothing to do. The same stored history gives the same row.
+
+    Parameters
+    ----------
+    connection : Connection
+        In autocommit mode.
+    stream : Stream
+        The instrument.
+    scorer : Scorer
+        The model.
+    finder : MessageFinder
+        Where the messages behind the rows are looked for.
+
+    Raises
+    ------
+    BrokerError
+        The broker refuses us, or did not answer in time; the rows go on waiting.
+    """
+    settled, last = Settled(), None
+    reader = HistoryReader(connection, stream.name)
+    pipeline = Pipeline(
+        stream, Lineup(scorer), batch_size=_PAGE, deadline_s=0.0, metrics=Metrics(), recall=reader.read
+    )  # fmt: skip
+    while page := read_waiting(connection, stream.name, scorer.model_id, _PAGE, last):
+        last = page[-1]
+        values = finder.find(map(_place, page), timeout_s=_FETCH_S)
+        rows, reasons = _computed(pipeline, page, values)
+        # A row that there was no memory for has no scores at all: it waits for a better moment.
+        done = [row for row in rows.values() if row.scores is not None]
+        gone = [(row, _reason(row, reasons)) for row in page if row.key not in rows and _is_gone(row, values, finder)]
+        revise(connection, stream.name, done)
+        mark_gone(connection, stream.name, scorer.model_id, gone)
+        settled.revised += len(done)
+        settled.gone += len(gone)
+        settled.left += len(page) - len(done) - len(gone)
+    return settled
+
+
+def _place(row: Waiting) -> StoredPlace:
+    return StoredPlace(row.cluster, row.topic, row.topic_id, row.partition, row.offset)
+
+
+def _is_gone(row: Waiting, values: Mapping[StoredPlace, bytes], finder: MessageFinder) -> bool:
+    return _place(row) in values or finder.reaches(_place(row))
+
+
+def _computed(
+    pipeline: Pipeline, page: Sequence[Waiting], values: Mapping[StoredPlace, bytes]
+) -> tuple[dict[tuple[str, datetime], Result], dict[tuple[int, int, int], str]]:
+    """Return a page's new rows by their keys, and by its coordinates what else may be told of a message."""
+    wanted = {row.key for row in page}
+    rows: dict[tuple[str, datetime], Result] = {}
+    reasons: dict[tuple[int, int, int], str] = {}
+    for pending in _through(pipeline, page, values):
+        rows |= {row.key: row for row in pending.results if row.key in wanted and row.history is not None}
+        reasons[_at(pending.delivery)] = (
+            "; ".join({letter.reason for letter in pending.dead}) or "the alert is not there"
+        )
+    return rows, reasons
+
+
+def _through(pipeline: Pipeline, page: Sequence[Waiting], values: Mapping[StoredPlace, bytes]) -> Iterator[Pending]:
+    messages = {(row.feed_id, row.segment, row.offset): row for row in page if _place(row) in values}
+    for row in messages.values():
+        cut = pipeline.accept(_delivery(row, values[_place(row)]))
+        yield from cut.messages if cut is not None else ()
+    cut = pipeline.cut(FlushReason.END)
+    yield from cut.messages if cut is not None else ()
+
+
+def _delivery(row: Waiting, value: bytes) -> Delivery:
+    assignment = Assignment(Partition(row.topic, row.partition), row.feed_id, 0, row.segment, row.offset)
+    return Delivery(assignment, row.offset, row.offset, value)
+
+
+def _at(delivery: Delivery) -> tuple[int, int, int]:
+    return delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset
+
+
+def _reason(row: Waiting, reasons: Mapping[tuple[int, int, int], str]) -> str:
+    told = reasons.get((row.feed_id, row.segment, row.offset))
+    place = f"{row.topic}[{row.partition}] offset {row.offset}"
+    if told is not None:
+        return f"{place}: {told}"
+    if row.cluster == "archive":
+        return f"archive {row.topic}, message {row.offset}: moved, changed or damaged"
+    return f"{place}: the broker holds it no more"
