@@ -29,27 +29,41 @@ def evaluate(
         None, help="Table with columns candid and label, and origin where known; by default labels.csv in the archive."
     ),
     model: list[Path] = typer.Option([], help="Folder of a model; several are compared. By default the shipped one."),
+    tuned_from: Path = typer.Option(
+        None, help="Measure what `fulgor train --from-model` makes of this model: a tuned one for each fold."
+    ),
+    unlabelled: list[Path] = typer.Option([], help="With --tuned-from: more real alerts, without labels."),
+    rehearse: Path = typer.Option(None, help="With --tuned-from: a labelled simulated archive, as a reminder."),
+    cache: Path = typer.Option(None, help="Where prepared alerts are kept; by default in the user's cache."),
+    seed: int = typer.Option(0, min=0, help="With --tuned-from: of every draw."),
     out: Path = typer.Option(Path("evaluation-ztf"), help="Folder for probabilities, tables and pictures."),
     groups: bool = typer.Option(True, help="Measure metadata on nights and origins left out of their training, too."),
     pictures: bool = typer.Option(True, help="Draw confusion, reliability, ROC and the use of more detections."),
+    resume: bool = typer.Option(False, help="Measure only what an earlier run has not left in --out."),
 ) -> None:
     """Measure models on labelled alerts, beside what metadata and provenance alone tell; print Markdown tables.
 
     The rulers are trained here, on the same alerts, each told by a fit that saw nothing of its object. Alerts of
-    objects that a model's card names as trained on are left out of that model's figures.
+    objects that a model's card names as trained on are left out of that model's figures: of a model that was tuned
+    on all of them, such as the shipped ztf, nothing would be left, and --tuned-from measures how it was made.
     """
     if stream != "ztf":
         raise SettingsError(f"there is no evaluation for stream {stream!r}; it exists for ztf")
     if find_spec("sklearn") is None:
         raise SettingsError("evaluating needs scikit-learn: pip install 'fulgor[train]'")
-    from fulgor.models.evaluation.report import report
+    if tuned_from and (rehearse is None or not unlabelled):
+        raise SettingsError("--tuned-from needs --unlabelled and --rehearse as well, see `fulgor evaluate --help`")
+    from fulgor.models.evaluation.report import load_folder, report
     from fulgor.models.evaluation.suite import Suite, is_method
     from fulgor.models.serving import SHIPPED
 
     alerts = _read(archive, labels)
-    suite = Suite(alerts, lambda name: typer.echo(f"measuring: {name}", err=True))
+    known = load_folder(out) if resume and any(out.glob("*.npz")) else {}
+    suite = Suite(alerts, lambda name: typer.echo(f"measuring: {name}", err=True), known)
+    tuned = _tuned(suite, tuned_from, unlabelled, rehearse, cache, seed) if tuned_from else ()
+    models = _models(suite, model or ([] if tuned_from else [SHIPPED / stream]))
     measured: dict[str, Evaluation] = {}
-    for one in chain(_models(suite, model or [SHIPPED / stream]), suite.rulers(groups=groups)):
+    for one in chain(tuned, models, suite.rulers(groups=groups)):
         one.save(out)  # at once: a long evaluation that is stopped leaves what it has
         measured[one.name] = one
     names = [name for name in measured if is_method(name)]
@@ -74,6 +88,19 @@ def _read(archive: Path, labels: Path | None) -> AlertSet:
     if not len(alerts.labelled):
         raise ModelError(f"no alert of {archive} has a label that is one of {', '.join(alerts.dataset.classes)}")
     return alerts
+
+
+def _tuned(
+    suite: Suite, base: Path, unlabelled: list[Path], rehearse: Path, cache: Path | None, seed: int
+) -> Iterator[Evaluation]:
+    """Yield the evaluations of a model that is tuned anew for each fold, without the alerts that it is asked about."""
+    import torch
+
+    from fulgor.cli.tune_ztf import tuning
+
+    torch.set_num_threads(1)  # the figures are those of one thread
+    method = tuning(base, unlabelled, rehearse, set(suite.alerts.objects.tolist()), seed=seed, cache=cache).method
+    yield from suite.measure(method, groups=False)
 
 
 def _models(suite: Suite, folders: list[Path]) -> Iterator[Evaluation]:

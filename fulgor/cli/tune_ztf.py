@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fulgor.models.evaluation.validation import Method
     from fulgor.models.training import TrainedModel
 
-__all__ = ["tune_ztf"]
+__all__ = ["Tuning", "tune_ztf", "tuning"]
 
 COMPARED = ("metadata only", "metadata only, forest", "provenance only", "provenance only, forest")
 """Rulers that stand beside the figures on the card."""
@@ -60,20 +60,12 @@ def tune_ztf(
     ModelError
         The base was trained with another preparation.
     """
-    from fulgor.consumer.settings import load_settings
-    from fulgor.models.adaptation import FineTuning, tuned_model
-    from fulgor.models.cuda import load_network
-    from fulgor.models.finetuning import TuningConfig
-    from fulgor.models.layout import CLASSES
-    from fulgor.streams.registry import instrument
+    from fulgor.models.adaptation import tuned_model
 
-    ztf = instrument("ztf", load_settings({}))
-    card = _card(base, ztf.preprocessing_hash)
-    more = joined([read(ztf, cache, path).dataset({}, CLASSES) for path in unlabelled])
-    rehearsal = read_labelled(ztf, cache, rehearse, None)
     alerts = _alerts(archives, labels)
-    reference, others = _divided(more, set(alerts.objects.tolist()))
-    method = FineTuning(load_network(base, card), others, rehearsal, TuningConfig(seed=seed))
+    method, reference, card, others = tuning(
+        base, unlabelled, rehearse, set(alerts.objects.tolist()), seed=seed, cache=cache
+    )
     measured = _measured(method, alerts)
     for one in measured.values():
         one.save(out / "evaluation")
@@ -85,11 +77,63 @@ def tune_ztf(
         "alerts": len(alerts.labelled),
         "classes": alerts.dataset.counts(alerts.labelled),
         "base": {key: card[key] for key in ("name", "model_hash")},
-        "unlabelled": len(others),
+        "unlabelled": others,
         "used": _used(alerts),
     }
-    written = _written(model, alerts, reference, out, name, ztf.preprocessing_hash, data)
+    written = _written(model, alerts, reference, out, name, card["preprocessing_hash"], data)
     typer.echo(f"model {written['model_hash']} in {out}\n{_said(metrics)}")
+
+
+class Tuning(NamedTuple):
+    """How a model is tuned, and what stays out of it.
+
+    Parameters
+    ----------
+    method : FineTuning
+        As a method that can be measured.
+    reference : Dataset
+        Alerts of the frozen score reference.
+    card : dict
+        Of the base.
+    others : int
+        Unlabelled alerts that the tuning sees.
+    """
+
+    method: FineTuning
+    reference: Dataset
+    card: dict[str, Any]
+    others: int
+
+
+def tuning(
+    base: Path, unlabelled: Sequence[Path], rehearse: Path, measured: set[str], *, seed: int, cache: Path | None
+) -> Tuning:
+    """Return the tuning of a base model; parameters as those of :func:`tune_ztf`.
+
+    Parameters
+    ----------
+    measured : set of str
+        Objects that are labelled, or measured: none of them is among the unlabelled ones that the tuning sees.
+
+    Raises
+    ------
+    ModelError
+        The base was trained with another preparation.
+    """
+    from fulgor.consumer.settings import load_settings
+    from fulgor.models.adaptation import FineTuning
+    from fulgor.models.cuda import load_network
+    from fulgor.models.finetuning import TuningConfig
+    from fulgor.models.layout import CLASSES
+    from fulgor.streams.registry import instrument
+
+    ztf = instrument("ztf", load_settings({}))
+    card = _card(base, ztf.preprocessing_hash)
+    more = joined([read(ztf, cache, path).dataset({}, CLASSES) for path in unlabelled])
+    reference, others = _divided(more, measured)
+    rehearsal = read_labelled(ztf, cache, rehearse, None)
+    method = FineTuning(load_network(base, card), others, rehearsal, TuningConfig(seed=seed))
+    return Tuning(method, reference, card, len(others))
 
 
 def _card(base: Path, preparation: str) -> dict[str, Any]:

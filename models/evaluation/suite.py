@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fulgor.errors import ModelError
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index, Split, group_splits, outer_folds, splits
 from fulgor.models.evaluation.result import Evaluation
@@ -51,6 +52,8 @@ class Suite:
         All there are; methods may train on the unlabelled ones.
     watch : callable, optional
         Told of each measurement.
+    known : mapping of str to Evaluation, optional
+        By name, what an earlier run has measured of the same alerts: those methods are not measured again.
 
     Attributes
     ----------
@@ -61,11 +64,14 @@ class Suite:
         of classes with :data:`FEWEST` such objects, for the recall of one asteroid would weigh as much as all stars.
     """
 
-    def __init__(self, alerts: AlertSet, watch: Watch | None = None) -> None:
+    def __init__(
+        self, alerts: AlertSet, watch: Watch | None = None, known: Mapping[str, Evaluation] | None = None
+    ) -> None:
         self.alerts = alerts
         self.folds = outer_folds(alerts.objects, alerts.labels)
         self.rich = _rich(alerts)
         self._tell = watch or (lambda _: None)
+        self._known = known or {}
 
     @cached_property
     def shorter(self) -> dict[str, AlertSet]:
@@ -81,13 +87,21 @@ class Suite:
             What is measured.
         groups : bool
             Whether to leave out nights and origins as well: as many fits as there are of both.
+
+        Raises
+        ------
+        ModelError
+            What is known of the method was measured on other alerts.
         """
-        self._tell(method.name)
-        yield from cross_validate(method, self.alerts, splits(self.folds), self.shorter, self.rich).values()
+        names = [method.name, *(f"{method.name}, {what}" for what in self.shorter)]
+        if all(name in self._known for name in names):
+            yield from (self._again(name) for name in names)
+        else:
+            self._tell(method.name)
+            yield from cross_validate(method, self.alerts, splits(self.folds), self.shorter, self.rich).values()
         for what, of in ((NIGHT, self.alerts.nights()), (ORIGIN, self.alerts.origins)):
             if groups and len(set(of[self.alerts.labelled].tolist())) > 1:
-                self._tell(f"{method.name}, {what}")
-                yield self._leave_out(method, of, what)
+                yield self._left_out(method, of, what)
 
     def measure_fixed(self, name: str, predictor: Predictor, index: Index) -> Iterator[Evaluation]:
         """Yield the evaluations of a model that was fitted elsewhere, on some alerts, and with shorter histories."""
@@ -103,12 +117,23 @@ class Suite:
         for ruler in RULERS:
             yield from self.measure(ruler, groups=groups and ruler.name in GROUPED)
 
-    def _leave_out(self, method: Method, groups: NDArray[np.str_], what: str) -> Evaluation:
+    def _again(self, name: str) -> Evaluation:
+        """Return what is known under a name."""
+        found = self._known[name]
+        labels = dict(zip(self.alerts.ids.tolist(), self.alerts.labels.tolist(), strict=True))
+        if any(labels.get(one) != label for one, label in zip(found.ids.tolist(), found.labels.tolist(), strict=True)):
+            raise ModelError(f"{name!r} was measured on other alerts or labels; measure everything again")
+        return found
+
+    def _left_out(self, method: Method, groups: NDArray[np.str_], what: str) -> Evaluation:
         """Return the evaluation in which each group of alerts is told by a fit that saw none of it."""
+        if (name := f"{method.name}, {what}") in self._known:
+            return self._again(name)
+        self._tell(name)
         labelled = np.zeros(len(self.alerts), dtype=bool)
         labelled[self.alerts.labelled] = True
         found = [split for split in group_splits(groups, self.alerts.objects, labelled) if self._can_learn(split)]
-        return cross_validate(_Named(method, f"{method.name}, {what}"), self.alerts, found)[""]
+        return cross_validate(_Named(method, name), self.alerts, found)[""]
 
     def _can_learn(self, split: Split) -> bool:
         labels = self.alerts.labels[split.train]

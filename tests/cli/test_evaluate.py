@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from fulgor.cli.app import app
 from fulgor.errors import ModelError, SettingsError
 from fulgor.models.evaluation import rulers
+from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.replay.simulate.ztf import simulate, write_archive
 
 
@@ -27,6 +30,41 @@ def test_the_shipped_model_beside_its_rulers(tmp_path: Path, monkeypatch: pytest
     assert "| metadata only | 60 |" in told
     assert (tmp_path / "out" / "tables.md").read_text() == told
     assert {"confusion.png", "roc.png", "reliability.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+class Guess:
+    """Tells every alert to be of the first class; counts how often it was fitted."""
+
+    name, fits = "guess", 0
+
+    def fit(self, alerts: AlertSet, train: np.ndarray) -> Guess:
+        Guess.fits += 1
+        return self
+
+    def predict_proba(self, alerts: AlertSet, index: np.ndarray) -> np.ndarray:
+        return np.tile([0.6, 0.1, 0.1, 0.1, 0.1], (len(index), 1))
+
+
+def test_a_tuning_is_measured_in_folds_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rulers, "RULERS", [])
+    given: list[set[str]] = []
+
+    def tuning(base: Path, unlabelled: list[Path], rehearse: Path, measured: set[str], **rest: object) -> object:
+        given.append(measured)
+        return SimpleNamespace(method=Guess())
+
+    monkeypatch.setattr("fulgor.cli.tune_ztf.tuning", tuning)
+    write_archive(simulate(count=60, seed=9), tmp_path / "night")
+    base = ("ztf", "--archive", tmp_path / "night", "--out", tmp_path / "out", "--no-groups", "--no-pictures")
+    tuned = ("--tuned-from", "base", "--unlabelled", "more", "--rehearse", "simulated")
+    told = run(*base, *tuned)
+    assert "| guess | 60 |" in told
+    assert "| ztf" not in told
+    assert (Guess.fits, len(given[0]) > 10) == (5, True)
+    assert run(*base, *tuned, "--resume") == told
+    assert Guess.fits == 5
+    with pytest.raises(SettingsError, match="needs --unlabelled and --rehearse"):
+        run(*base, "--tuned-from", "base")
 
 
 def test_what_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ class Served:
     """A loaded model that sees the number of steps in the sequence."""
 
     def __init__(self, classes: tuple[str, ...], used: list[dict[str, str]]) -> None:
-        self.classes = classes
+        self.classes, self.history_shape = classes, None
         self.card = {"data": {"used": used}}
 
     def predict(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -49,6 +51,20 @@ def test_a_method_is_measured_every_way(alerts: AlertSet) -> None:
     assert list(rich) == list(COUNTS)
     assert all(one.ids.tolist() == alerts.ids[suite.rich].tolist() for one in rich.values())
     assert [name for name in found if is_method(name)] == ["majority"]
+
+
+def test_what_is_known_is_not_measured_again(alerts: AlertSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {one.name: one for one in Suite(alerts).measure(Majority(), groups=True)}
+    told: list[str] = []
+    again = Suite(alerts, told.append, known)
+    assert {one.name: one for one in again.measure(Majority(), groups=True)} == known
+    assert told == []
+    del known[f"majority, {at_most(3)}"]  # cut short while it was saved
+    assert len(list(again.measure(Majority(), groups=True))) == len(known) + 1
+    assert told == ["majority"]
+    known = {name: replace(one, labels=(one.labels + 1) % 5) for name, one in known.items()}
+    with pytest.raises(ModelError, match="measured on other alerts or labels"):
+        list(Suite(alerts, known=known)._left_out(Majority(), alerts.nights(), NIGHT))
 
 
 def test_a_fixed_model_leaves_out_what_it_has_seen(alerts: AlertSet) -> None:
