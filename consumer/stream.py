@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy import float64, generic
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fulgor.errors import MalformedError
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["Item", "Predictor", "Record", "Stream"]
+__all__ = ["Item", "Predictor", "PreparesTogether", "Record", "Stream"]
 
 Arrays = Mapping[str, NDArray[generic]]
 
@@ -104,6 +104,26 @@ class Stream(Protocol):
         ------
         MalformedError
             The record cannot become a row.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparesTogether(Protocol):
+    """What a stream may offer beside `prepare`: the same for several records, in less time than one by one."""
+
+    @property
+    def prepared_together(self) -> int:
+        """How many records to wait for, unless their deadline comes first."""
+        ...
+
+    def prepare_together(self, records: Sequence[Record]) -> Sequence[Sequence[Item]]:
+        """Return the items of each record: what ``prepare`` gives, whatever the company.
+
+        Raises
+        ------
+        Exception
+            One of the records cannot become rows; each is then prepared alone.
         """
         ...
 

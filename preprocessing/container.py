@@ -15,7 +15,7 @@ from fulgor.errors import MalformedError
 from fulgor.preprocessing.avro.readers import LONGEST_VARINT, encode_varint
 from fulgor.preprocessing.codecs import MAX_BLOCK_BYTES
 
-__all__ = ["Block", "Header", "read_blocks", "read_header", "split_blocks"]
+__all__ = ["SYNC_BYTES", "Block", "Header", "read_blocks", "read_header", "split_blocks"]
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16

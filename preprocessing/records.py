@@ -11,12 +11,12 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from fulgor.errors import MalformedError
 from fulgor.preprocessing.avro import BodyError, Projection, Schema, SchemaCache
 from fulgor.preprocessing.codecs import decompress
-from fulgor.preprocessing.container import Block, Header, read_blocks, read_header
+from fulgor.preprocessing.container import SYNC_BYTES, Block, Header, read_blocks, read_header
 
 __all__ = ["AvroRecord", "ContainerReader", "read_body"]
 
@@ -84,6 +84,7 @@ class ContainerReader:
 
     def __init__(self, projection: Projection) -> None:
         self.schemas = SchemaCache(projection)
+        self._last: Header | None = None
 
     def __call__(self, value: bytes) -> list[AvroRecord]:
         """Return the records of a container.
@@ -99,13 +100,22 @@ class ContainerReader:
             Any part of it is damaged (stage ``container``), or the schema is refused (``schema``).
         """
         stream = io.BytesIO(value)
-        header = read_header(stream)
+        header = self._header(stream, value)
         blocks = list(read_blocks(stream, header, len(value)))
         schema = self.schemas(header.schema)
         records: list[AvroRecord] = []
         for block in blocks:
             records += self._records(schema, header, block, len(records))
         return records
+
+    def _header(self, stream: BinaryIO, value: bytes) -> Header:
+        """Read a header; the messages of a producer all begin alike, but for the marker that ends the header."""
+        last, end = self._last, len(self._last.raw) if self._last else 0
+        if last is None or len(value) < end or not value.startswith(last.raw[:-SYNC_BYTES]):
+            self._last = read_header(stream)
+            return self._last
+        stream.seek(end)
+        return Header(last.schema, last.codec, value[end - SYNC_BYTES : end], value[:end])
 
     def _records(self, schema: Schema, header: Header, block: Block, first: int) -> Iterator[AvroRecord]:
         where = f"block {block.index} at byte {block.at}"

@@ -24,7 +24,7 @@ from fulgor.preprocessing.leela import (
     LeelaDecoder,
     LeelaFlag,
     PreparedChunk,
-    prepare,
+    prepare_together,
 )
 from fulgor.preprocessing.leela.filters import band_pass
 from fulgor.preprocessing.leela.nodes import read_nodes
@@ -70,6 +70,8 @@ _COLUMNS = (
            " there is no such pulse, or it is the neighbour's", of="items"),
 )  # fmt: skip
 
+_NAMES = tuple(column.name for column in _COLUMNS)
+
 CHUNK = 0
 """Item number, and model input ``pulse``, of the row of a chunk itself."""
 
@@ -99,6 +101,7 @@ class LEELA:
     table = StreamTable("leela", "chunks", _COLUMNS, items="pulses")
     default_topic = "leela"
     default_model = Path(__file__).resolve().parents[1] / "models" / "shipped" / "leela"
+    prepared_together = 64
 
     def __init__(self, settings: Settings) -> None:
         self._decoder = LeelaDecoder(schema_source(settings.schemas) if settings.schemas else None)
@@ -113,15 +116,26 @@ class LEELA:
 
     def prepare(self, record: Record) -> Sequence[Item]:
         """Return the chunk's own item and one for each of its pulses."""
-        assert isinstance(record, LeelaChunk)  # noqa: S101 - what decode gave
-        unknown = self._nodes is not None and record.node not in self._nodes
-        return list(_items(record, prepare(record), LeelaFlag.UNKNOWN_NODE if unknown else LeelaFlag(0)))
+        return self.prepare_together([record])[0]
+
+    def prepare_together(self, records: Sequence[Record]) -> Sequence[Sequence[Item]]:
+        """Return the items of each chunk; a batch of them takes a fifth of the time of one after the other."""
+        chunks = [record for record in records if isinstance(record, LeelaChunk)]
+        assert len(chunks) == len(records)  # noqa: S101 - what decode gave
+        return [
+            list(_items(chunk, prepared, self._known(chunk)))
+            for chunk, prepared in zip(chunks, prepare_together(chunks), strict=True)
+        ]
 
     def load_model(self, folder: Path, device: str, threads: int) -> LeelaModel:
         """Load a model of this stream, ready to run."""
         from fulgor.models.leela.serving import load
 
         return load(folder, device, threads=threads)
+
+    def _known(self, chunk: LeelaChunk) -> LeelaFlag:
+        known = self._nodes is None or chunk.node in self._nodes
+        return LeelaFlag(0) if known else LeelaFlag.UNKNOWN_NODE
 
 
 def _items(chunk: LeelaChunk, prepared: PreparedChunk, extra: LeelaFlag) -> Iterator[Item]:
@@ -158,7 +172,7 @@ def _arrays(chunk: LeelaChunk, prepared: PreparedChunk, number: int) -> dict[str
 
 
 def _in_order(columns: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(columns.get(column.name) for column in _COLUMNS)
+    return tuple(map(columns.get, _NAMES))
 
 
 def _shared_columns(chunk: LeelaChunk, prepared: PreparedChunk) -> dict[str, Any]:

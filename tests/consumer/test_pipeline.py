@@ -82,6 +82,70 @@ def test_a_message_with_many_records_is_prepared_no_further_than_a_batch_ahead()
     assert stream.most == 4
 
 
+class Together(ToyStream):
+    """Takes three records at once; one that cannot be prepared keeps all three from it."""
+
+    prepared_together = 3
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def prepare_together(self, records):
+        self.calls.append(len(records))
+        return [self.prepare(each) for each in records]
+
+
+def company(size: int = 100) -> tuple[Pipeline, Together]:
+    stream = Together()
+    return Pipeline(
+        stream, Lineup(Scorer(1, ToyPredictor())), batch_size=size, deadline_s=60, metrics=Metrics()
+    ), stream
+
+
+def test_records_wait_for_company_across_messages_and_at_a_cut_no_longer():
+    held, (line, stream) = assignment(), company()
+    sent = [message(record(0), record(1)), message(), message(*(record(index) for index in range(2, 8)))]
+    for value in sent:
+        line.accept(delivery(held, value))
+    assert stream.calls == [3, 3]
+    first, empty, last = line.cut(FlushReason.DEADLINE).messages
+    assert stream.calls == [3, 3, 2]
+    assert [row.at.record for row in first.results] == [0, 1]
+    assert empty.empty == [(-1, 0)]
+    assert [(row.alert, row.at.record, row.at.records) for row in last.results] == [
+        (str(index), index - 2, 6) for index in range(2, 8)
+    ]
+    assert first.waiting == last.waiting == 0
+
+
+def test_of_records_that_are_prepared_together_only_the_broken_one_is_lost():
+    held, (line, _) = assignment(), company()
+    for index, what in enumerate((None, "prepare", "decode", None, None)):
+        line.accept(delivery(held, message(record(index, **{"break": what}))))
+    messages = line.cut(FlushReason.END).messages
+    assert [[row.alert for row in pending.results] for pending in messages] == [["0"], [], [], ["3"], ["4"]]
+    assert [[(row.stage, row.error_class) for row in pending.dead] for pending in messages] == [
+        [], [("prepare", "ValueError")], [("record", "MalformedError")], [], [],
+    ]  # fmt: skip
+
+
+def test_a_batch_is_no_cut_while_a_record_waits_for_its_preparation():
+    held, (line, _) = assignment(), company(size=3)
+    assert line.accept(delivery(held, message(*(record(index) for index in range(4))))) is None
+    assert line.accept(delivery(held, message(record(4)))) is None
+    assert len(line.cut(FlushReason.END).messages) == 2
+
+
+def test_what_waits_of_a_lost_assignment_is_never_prepared():
+    gone, kept, (line, stream) = assignment(), assignment(), company()
+    for held in (gone, kept):
+        line.accept(delivery(held, message(record(0))))
+    line.forget(gone)
+    [pending] = line.cut(FlushReason.END).messages
+    assert pending.delivery.assignment is kept
+    assert stream.calls == []  # one alone needs no company
+
+
 def test_no_more_than_twice_a_batch_waits():
     held, line = assignment(), pipeline()
     cuts = [line.accept(delivery(held, b"broken")) for _ in range(8)]
