@@ -7,10 +7,13 @@ orientation of its own, and the error is the least over the eight.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from fulgor.models.encoder import STAMP_CHANNELS, central_crop
+from fulgor.models.encoder import central_crop
+from fulgor.models.images import STAMPS, ImageChoice
 from fulgor.models.layout import AHEAD, BANDS, DETECTION, LOG_ERROR, MAGNITUDE
 from fulgor.models.symmetry import ORDER, orbit_index
 
@@ -36,7 +39,7 @@ SOFTENING = 0.1
 
 
 class StampDecoder(nn.Module):
-    """Rebuild the central stamps from the stamp latent.
+    """Rebuild the centre of the images that the encoder is shown, from the stamp latent.
 
     Parameters
     ----------
@@ -46,14 +49,17 @@ class StampDecoder(nn.Module):
         Stamp size of the network; at most :data:`VIEW` pixels of it are rebuilt.
     channels : int
         Channels of the first map.
+    images : sequence of str
+        What the encoder is shown.
     """
 
     weight: Tensor
     orbit: Tensor
 
-    def __init__(self, latent: int, size: int, channels: int = 32) -> None:
+    def __init__(self, latent: int, size: int, channels: int = 32, images: Sequence[str] = STAMPS) -> None:
         super().__init__()
         self.view = min(size, VIEW)
+        self.choice = ImageChoice(images)
         self.channels = channels
         self.seed = nn.Linear(latent, channels * 9)
         self.grow = nn.Sequential(  # 3-7-15-31
@@ -62,7 +68,7 @@ class StampDecoder(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(channels, channels // 2, 3, 2),
             nn.ReLU(),
-            nn.ConvTranspose2d(channels // 2, STAMP_CHANNELS, 3, 2),
+            nn.ConvTranspose2d(channels // 2, len(self.choice), 3, 2),
         )
         axis = torch.arange(self.view) - (self.view - 1) / 2
         radius2 = axis[:, None] ** 2 + axis[None, :] ** 2
@@ -71,7 +77,7 @@ class StampDecoder(nn.Module):
         self.register_buffer("orbit", orbit_index(self.view).flatten(), persistent=False)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Return stamps (N, 3, view, view) in the decoder's own orientation."""
+        """Return images (N, images, view, view) in the decoder's own orientation."""
         maps = self.seed(latent).reshape(-1, self.channels, 3, 3)
         return central_crop(self.grow(maps), self.view)
 
@@ -95,9 +101,10 @@ class StampDecoder(nn.Module):
             (N,): sum of the weights; 0 where no pixel is valid, and the errors mean nothing.
         """
         # Pixels lead, so that turning the stamps moves whole rows: four times faster than along the last axis.
-        rebuilt = _pixels_first(self(latent))[self.orbit].reshape(ORDER, self.view**2, -1, STAMP_CHANNELS)
-        seen = _pixels_first(central_crop(stamps, self.view))
-        weights = _pixels_first(central_crop(masks, self.view) * self.weight)
+        rebuilt = _pixels_first(self(latent))[self.orbit].reshape(ORDER, self.view**2, -1, len(self.choice))
+        images, valid = self.choice(stamps, masks)
+        seen = _pixels_first(central_crop(images, self.view))
+        weights = _pixels_first(central_crop(valid, self.view) * self.weight)
         loss = torch.sqrt((rebuilt - seen) ** 2 + 1.0) - 1.0
         total = weights.sum((0, 2))
         summed = (loss * weights).sum((1, 3))

@@ -88,6 +88,10 @@ def save(
         stream=stream,
         preprocessing_hash=preprocessing_hash,
         scores=SCORES,
-        recurrence={"cell": "decay-gru", "steps": architecture.steps, "history_stamps": architecture.history_stamps},
+        recurrence={
+            "cell": architecture.cell,
+            "steps": architecture.steps,
+            "history_stamps": architecture.history_stamps,
+        },
         data=data,
     )

@@ -14,31 +14,34 @@ from torch import Tensor, nn
 
 from fulgor.models.layout import SINCE_PREVIOUS
 
-__all__ = ["DecayGRU"]
+__all__ = ["DecayGRU", "Recurrence"]
 
 SHORTEST_DAYS, LONGEST_DAYS = 1.0, 1000.0
 """Range over which the time scales start, log-uniformly."""
 
 
-class DecayGRU(nn.Module):
+class Recurrence(nn.Module):
     """The recurrent part: photometry and stamp latents in time order to one state.
+
+    Called with a sequence (N, L, columns) in time order, padded at the front, its mask (N, L) of 1 for a
+    step and 0 for padding, whose last step is one, and slots (N, L, slot), it returns the state after the
+    last step, (N, hidden).
 
     Parameters
     ----------
-    columns : int
-        Columns of a photometric step.
     slot : int
         Length of a stamp latent, which each step may carry beside its photometry.
     hidden : int
         Length of the state.
     """
 
-    def __init__(self, columns: int, slot: int, hidden: int) -> None:
+    read: nn.Linear
+    """What every cell reads a step with; the slot comes last in its input."""
+
+    def __init__(self, slot: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
         self.absent = nn.Parameter(torch.zeros(slot))
-        self.read = nn.Linear(columns + slot, 3 * hidden)
-        self.carry = nn.Linear(hidden, 3 * hidden)
         self.log_tau = nn.Parameter(torch.linspace(math.log(SHORTEST_DAYS), math.log(LONGEST_DAYS), hidden))
 
     def slots(
@@ -65,6 +68,29 @@ class DecayGRU(nn.Module):
             earlier = torch.where(history_mask.unsqueeze(2) > 0, history, earlier)
         return torch.cat([earlier, stamp_latent.unsqueeze(1)], dim=1)
 
+    def days(self, sequence: Tensor) -> Tensor:
+        """Return the days between each step and the one before it, (N, L)."""
+        return (torch.exp(sequence[:, :, SINCE_PREVIOUS]) - 1.0).clamp(min=0.0)
+
+
+class DecayGRU(Recurrence):
+    """A gated recurrent unit whose state fades between steps.
+
+    Parameters
+    ----------
+    columns : int
+        Columns of a photometric step.
+    slot : int
+        Length of a stamp latent, which each step may carry beside its photometry.
+    hidden : int
+        Length of the state.
+    """
+
+    def __init__(self, columns: int, slot: int, hidden: int) -> None:
+        super().__init__(slot, hidden)
+        self.read = nn.Linear(columns + slot, 3 * hidden)
+        self.carry = nn.Linear(hidden, 3 * hidden)
+
     def step(self, gates: Tensor, new: Tensor, state: Tensor) -> Tensor:
         """Advance the state by one observation.
 
@@ -82,8 +108,7 @@ class DecayGRU(nn.Module):
 
     def remaining(self, sequence: Tensor, mask: Tensor) -> Tensor:
         """Return what each step finds of the state before it, (N, L, hidden): nothing after padding."""
-        days = (torch.exp(sequence[:, :, SINCE_PREVIOUS]) - 1.0).clamp(min=0.0)
-        fade = torch.exp(-days.unsqueeze(2) * torch.exp(-self.log_tau))
+        fade = torch.exp(-self.days(sequence).unsqueeze(2) * torch.exp(-self.log_tau))
         before = torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], dim=1)
         return fade * before.unsqueeze(2)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -13,13 +13,24 @@ from fulgor.errors import ModelError
 from fulgor.models.batches import Batch
 from fulgor.models.decoders import SequenceDecoder, StampDecoder
 from fulgor.models.encoder import StampEncoder, central_crop
+from fulgor.models.images import STAMPS
 from fulgor.models.layout import CLASSES, COLUMNS, HISTORY_INPUTS, INPUTS
 from fulgor.models.metadata import MetadataEncoder
 from fulgor.models.recurrent import DecayGRU
 from fulgor.models.scores.distance import ClassDistance, defined
+from fulgor.models.statespace import DiagonalSSM
 from fulgor.models.symmetry import expand
 
-__all__ = ["Architecture", "Latents", "Outputs", "ZtfNetwork"]
+__all__ = ["CELLS", "SIGHTS", "Architecture", "Latents", "Outputs", "ZtfNetwork"]
+
+CELLS = {"decay-gru": DecayGRU, "diagonal-ssm": DiagonalSSM}
+"""What the recurrent part can be."""
+
+SIGHTS = ("curve", "metadata", "stamps")
+"""What the object latent can be made of, in the order in which it is joined."""
+
+AXES = ("history_stamps", "images", "sees", "coarse", "cell")
+"""Fields that came after the first models: a card names them only where they differ from those models."""
 
 FEATURE_CODE = 32
 """Length of the metadata's embedding."""
@@ -54,6 +65,19 @@ class Architecture:
         Share of the metadata's encoding and of the joined layer that is dropped in training.
     history_stamps : bool
         Whether the steps before the alert may carry the stamp latents of earlier alerts.
+    images : tuple of str
+        What the encoder is shown of the stamps, see :data:`fulgor.models.images.IMAGES`.
+    sees : tuple of str
+        What the object latent is made of, some of :data:`SIGHTS`.
+    coarse : int
+        Side of the field that is shown beside the stamps on a coarser scale, pixels; 0 for none.
+    cell : str
+        The recurrent part, one of :data:`CELLS`.
+
+    Raises
+    ------
+    ModelError
+        There is no such network.
     """
 
     features: int
@@ -66,9 +90,24 @@ class Architecture:
     ignored: tuple[int, ...] = ()
     dropout: float = 0.2
     history_stamps: bool = False
+    images: tuple[str, ...] = STAMPS
+    sees: tuple[str, ...] = SIGHTS
+    coarse: int = 0
+    cell: str = "decay-gru"
+
+    def __post_init__(self) -> None:
+        if not self.sees or self.sees != tuple(name for name in SIGHTS if name in self.sees):
+            raise ModelError(
+                f"no network sees {', '.join(map(str, self.sees)) or 'nothing'}; choose among {', '.join(SIGHTS)}, in "
+                "this order"
+            )
+        if self.history_stamps and not {"curve", "stamps"} <= set(self.sees):
+            raise ModelError("stored stamps are of use to a network only that sees curve and stamps")
+        if self.cell not in CELLS:
+            raise ModelError(f"there is no recurrent cell {self.cell!r}; choose one of {', '.join(CELLS)}")
 
     @classmethod
-    def from_card(cls, fields: dict[str, Any]) -> Architecture:
+    def from_card(cls, card: dict[str, Any]) -> Architecture:
         """Return the architecture that a card describes.
 
         Raises
@@ -77,16 +116,16 @@ class Architecture:
             A field is missing, unknown or of the wrong kind.
         """
         try:
-            return cls(**{**fields, "classes": tuple(fields["classes"]), "ignored": tuple(fields["ignored"])})
+            lists = {"classes", "ignored"} | {"images", "sees"} & card.keys()
+            return cls(**{**card, **{name: tuple(card[name]) for name in lists}})
         except (KeyError, TypeError) as error:
             raise ModelError(f"the card's architecture cannot be read ({error}); export the model again") from error
 
     def to_card(self) -> dict[str, Any]:
-        """Return the same as JSON values; a card says nothing of stored history where the model takes none."""
-        fields = {**asdict(self), "classes": list(self.classes), "ignored": list(self.ignored)}
-        if not self.history_stamps:
-            del fields["history_stamps"]
-        return fields
+        """Return the same as JSON values; a card of the first network says nothing of later fields."""
+        default = {field.name: field.default for field in fields(self)}
+        told = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {name: told[name] for name in told if name not in AXES or getattr(self, name) != default[name]}
 
 
 class Latents(NamedTuple):
@@ -119,15 +158,16 @@ class ZtfNetwork(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = self.architecture = architecture
-        self.encoder = StampEncoder(a.size, a.width, a.latent)
-        self.recurrence = DecayGRU(COLUMNS, a.latent, a.hidden)
+        self.encoder = StampEncoder(a.size, a.width, a.latent, a.images, a.coarse)
+        self.recurrence = CELLS[a.cell](COLUMNS, a.latent, a.hidden)
         self.metadata = MetadataEncoder(a.features, FEATURE_CODE, a.ignored, a.dropout)
-        joined = a.hidden + FEATURE_CODE + a.latent
+        lengths = {"curve": a.hidden, "metadata": FEATURE_CODE, "stamps": a.latent}
+        joined = sum(lengths[name] for name in a.sees)
         self.join = nn.Sequential(
             nn.Linear(joined, JOINED), nn.SiLU(), nn.Dropout(a.dropout), nn.Linear(JOINED, a.latent)
         )
         self.classifier = nn.Linear(a.latent, len(a.classes))
-        self.stamp_decoder = StampDecoder(a.latent, a.size)
+        self.stamp_decoder = StampDecoder(a.latent, a.size, images=a.images)
         self.sequence_decoder = SequenceDecoder(a.latent)
         self.distance = ClassDistance(a.latent, len(a.classes))
         self.register_buffer("temperature", torch.ones(()))
@@ -139,7 +179,8 @@ class ZtfNetwork(nn.Module):
 
     def cropped(self, batch: Batch) -> Batch:
         """Return a batch whose stamps hold no more than a turn by any angle can bring into view."""
-        size = min(int(batch.stamps.shape[-1]), math.ceil(self.architecture.size * math.sqrt(2.0)) // 2 * 2 + 1)
+        reach = max(self.architecture.size, self.architecture.coarse)
+        size = min(int(batch.stamps.shape[-1]), math.ceil(reach * math.sqrt(2.0)) // 2 * 2 + 1)
         return batch._replace(stamps=central_crop(batch.stamps, size), masks=central_crop(batch.masks, size))
 
     def encode(
@@ -155,9 +196,14 @@ class ZtfNetwork(nn.Module):
         history: Tensor | None = None, history_mask: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Return the object latent (N, latent) of stamp latents, light curves, metadata and earlier stamp latents."""
-        slots = self.recurrence.slots(stamp, int(sequence.shape[1]), history, history_mask)
-        state = self.recurrence(sequence, sequence_mask, slots)
-        joined: Tensor = self.join(torch.cat([state, self.metadata(features), stamp], dim=1))
+        sees = self.architecture.sees
+        parts = {"stamps": stamp if "stamps" in sees else torch.zeros_like(stamp)}
+        if "curve" in sees:
+            slots = self.recurrence.slots(parts["stamps"], int(sequence.shape[1]), history, history_mask)
+            parts["curve"] = self.recurrence(sequence, sequence_mask, slots)
+        if "metadata" in sees:
+            parts["metadata"] = self.metadata(features)
+        joined: Tensor = self.join(torch.cat([parts[name] for name in sees], dim=1))
         return joined
 
     def scores(

@@ -41,3 +41,19 @@ def test_the_latent_sees_the_masks() -> None:
     holed = masks.clone()
     holed[..., 20:40, 20:30] = 0
     assert not torch.allclose(encoder(stamps, masks), encoder(stamps, holed))
+
+
+def test_two_scales_see_what_lies_outside_of_the_fine_one() -> None:
+    torch.manual_seed(0)
+    encoder, fine = StampEncoder(21, 2, 64, coarse=63), StampEncoder(21, 2, 64)
+    stamps, masks = torch.zeros(1, 3, 63, 63), torch.ones(1, 3, 63, 63)
+    other = stamps.clone()
+    other[..., 5:9, 5:9] = 3.0
+    assert not torch.allclose(encoder(stamps, masks), encoder(other, masks))
+    assert torch.equal(fine(stamps, masks), fine(other, masks))
+
+
+@pytest.mark.parametrize(("size", "coarse"), [(21, 62), (21, 21), (31, 63), (21, 84), (21, -63)])
+def test_a_coarse_field_that_is_no_multiple_is_refused(size: int, coarse: int) -> None:
+    with pytest.raises(ModelError, match=f"a coarse field of {coarse} px cannot be averaged down to {size} px"):
+        StampEncoder(size, 2, 64, coarse=coarse)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,15 +13,24 @@ from fulgor.models.ztf import Architecture, ZtfNetwork
 ALLOWED = 1e-6
 
 
-def network(size: int) -> ZtfNetwork:
+def network(size: int, **axes: Any) -> ZtfNetwork:
     torch.manual_seed(size)
-    return ZtfNetwork(Architecture(features=7, size=size)).eval().requires_grad_(False)
+    return ZtfNetwork(Architecture(features=7, size=size, **axes)).eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("size", [63, 31, 21])
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"size": 63},
+        {"size": 31},
+        {"size": 21},
+        {"size": 21, "coarse": 63},
+        {"size": 21, "images": ("template", "snr"), "cell": "diagonal-ssm"},
+    ],
+)
 @pytest.mark.parametrize("expanded", [False, True])
-def test_no_orientation_changes_either_latent(size: int, expanded: bool) -> None:
-    model = network(size).expanded() if expanded else network(size)
+def test_no_orientation_changes_either_latent(axes: dict[str, Any], expanded: bool) -> None:
+    model = network(**axes).expanded() if expanded else network(**axes)
     stamps, masks, *rest = example(model.architecture, 16)
     whole = model(stamps, masks, *rest)
     for element in range(ORDER):
@@ -80,6 +91,52 @@ def test_an_alert_does_not_depend_on_its_batch() -> None:
 def test_architecture_survives_the_card() -> None:
     architecture = Architecture(features=7, size=21, width=2, ignored=(1, 4))
     assert Architecture.from_card(architecture.to_card()) == architecture
+
+
+AXES: dict[str, Any] = {
+    "size": 21,
+    "images": ("difference", "snr"),
+    "sees": ("curve", "stamps"),
+    "coarse": 63,
+    "cell": "diagonal-ssm",
+}
+
+
+def test_every_axis_survives_the_card_and_a_card_without_them_is_the_first_network() -> None:
+    architecture = Architecture(features=7, **AXES)
+    assert Architecture.from_card(architecture.to_card()) == architecture
+    plain = Architecture(features=7).to_card()
+    assert not plain.keys() & (AXES.keys() - {"size"})
+    assert Architecture.from_card(plain) == Architecture(features=7)
+
+
+@pytest.mark.parametrize(
+    ("axes", "reason"),
+    [
+        ({"sees": ()}, "no network sees nothing; choose among curve, metadata, stamps"),
+        ({"sees": ("stamps", "curve")}, "in this order"),
+        ({"sees": ("sound",)}, "no network sees sound"),
+        ({"sees": ("curve", "metadata"), "history_stamps": True}, "only that sees curve and stamps"),
+        ({"cell": "lstm"}, "no recurrent cell 'lstm'; choose one of decay-gru, diagonal-ssm"),
+    ],
+)
+def test_a_network_that_does_not_exist_is_refused(axes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        Architecture(features=7, **axes)
+
+
+INPUTS_OF = {"curve": 2, "metadata": 4, "stamps": 0}
+
+
+@pytest.mark.parametrize("sees", [("metadata",), ("curve", "metadata"), ("metadata", "stamps"), ("curve", "stamps")])
+def test_the_object_latent_depends_on_what_is_seen_and_on_nothing_else(sees: tuple[str, ...]) -> None:
+    model = network(21, sees=sees)
+    inputs = list(example(model.architecture, 3))
+    inputs[1], inputs[3] = torch.ones_like(inputs[1]), torch.ones_like(inputs[3])
+    whole = model(*inputs).latent
+    for name, place in INPUTS_OF.items():
+        other = [part + 0.5 if number == place else part for number, part in enumerate(inputs)]
+        assert torch.equal(model(*other).latent, whole) == (name not in sees), name
 
 
 @pytest.mark.parametrize("fields", [{}, {"classes": ["a"], "depth": 3}, {"classes": 3}])
