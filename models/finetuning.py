@@ -189,6 +189,8 @@ def _even(alerts: Views, centre: Tensor, scale: Tensor) -> Views:
 @torch.no_grad()
 def _fold(network: ZtfNetwork, centre: Tensor, scale: Tensor) -> None:
     """Change, in place, a network that was trained on evened stamp latents to one that takes them as they are."""
+    if "stamps" not in network.architecture.sees:
+        return
     length = len(centre)
     for layer in (network.recurrence.read, network.join[0]):
         assert isinstance(layer, nn.Linear)  # noqa: S101 - both read the stamp latent last

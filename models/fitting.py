@@ -16,10 +16,11 @@ from fulgor.models.augmentation import Augmentation, corrupt, turn
 from fulgor.models.batches import Batch, Index, batches
 from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.images import STAMPS
 from fulgor.models.layout import OUTPUTS
 from fulgor.models.objective import Weights, objective
 from fulgor.models.passes import Epoch, descend, rate_at, run_passes
-from fulgor.models.ztf import ZtfNetwork
+from fulgor.models.ztf import SIGHTS, ZtfNetwork
 
 __all__ = ["Index", "TrainingConfig", "class_balance", "fit", "infer"]
 
@@ -52,6 +53,8 @@ class TrainingConfig:
         Parts of the objective.
     ignored : tuple of int
         Features that the network must not see.
+    images, sees, coarse, cell
+        As in :class:`fulgor.models.ztf.Architecture`.
     """
 
     size: int = 31
@@ -65,6 +68,10 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     weights: Weights = field(default_factory=Weights)
     ignored: tuple[int, ...] = ()
+    images: tuple[str, ...] = STAMPS
+    sees: tuple[str, ...] = SIGHTS
+    coarse: int = 0
+    cell: str = "decay-gru"
 
 
 def class_balance(dataset: Dataset, index: Index) -> Tensor:

@@ -30,7 +30,7 @@ from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "TrainedModel", "best_temperature", "measure", "train"]
+__all__ = ["PARTS", "TrainedModel", "best_temperature", "measure", "new_network", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
@@ -110,7 +110,7 @@ def train(
     if empty:
         raise ModelError(f"{len(dataset)} alerts leave nothing for {', '.join(empty)}; take a larger archive")
     torch.manual_seed(config.seed)
-    network = _network(dataset, parts["train"], config).to(device)
+    network = new_network(dataset, parts["train"], config).to(device)
     identity = {**asdict(config), "preparation": preparation, "data": dataset.fingerprint()}
     checkpoint = Checkpoint(folder, identity) if folder else None
     history = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint)
@@ -134,7 +134,7 @@ def measure(model: TrainedModel, dataset: Dataset, index: Index) -> dict[str, An
     return {**figures, "metadata_only": model.baseline.measure(dataset, index)}
 
 
-def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwork:
+def new_network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwork:
     """Return a new network that knows the quantiles of the training features."""
     sequence, features = dataset.arrays["sequence"], dataset.arrays["features"][index]
     architecture = Architecture(
@@ -144,6 +144,10 @@ def _network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNetwo
         steps=sequence.shape[1],
         classes=dataset.classes,
         ignored=config.ignored,
+        images=config.images,
+        sees=config.sees,
+        coarse=config.coarse,
+        cell=config.cell,
     )
     network = ZtfNetwork(architecture)
     network.metadata.fit(torch.from_numpy(np.asarray(features)))
