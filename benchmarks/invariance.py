@@ -35,6 +35,7 @@ from fulgor.replay.labelled import labelled_alerts
 
 BATCH = 64
 ANGLES = (15, 30, 45)
+LIMIT = 1e-6
 WHOLE = 0.99  # of a resampled pixel that must come from valid ones, as in training
 
 Arrays = dict[str, np.ndarray]
@@ -153,15 +154,21 @@ def print_right_angles(model: LoadedModel, arrays: Arrays) -> None:
     plain = batched(served(model), arrays)
     print(f"\n{len(arrays['stamps'])} alerts, {model.card['name']} {model.model_hash}, {model.card['precision']}\n")
     print("| turns | mirrored | z_object | z_stamp |\n|---|---|---|---|")
+    worst = {key: np.zeros(len(latents)) for key, latents in plain.items()}
     for mirror in (False, True):
         for turns in range(4):
             found = batched(served(model), right_angle(arrays, turns, mirror))
-            worst = [
-                np.linalg.norm(found[key] - plain[key], axis=1) / np.linalg.norm(plain[key], axis=1) for key in plain
-            ]
+            off = {key: np.linalg.norm(found[key] - z, axis=1) / np.linalg.norm(z, axis=1) for key, z in plain.items()}
             print(
-                f"| {turns} | {'yes' if mirror else 'no'} | " + " | ".join(f"{one.max():.1e}" for one in worst) + " |"
+                f"| {turns} | {'yes' if mirror else 'no'} | "
+                + " | ".join(f"{one.max():.2e}" for one in off.values())
+                + " |"
             )
+            worst = {key: np.maximum(worst[key], one) for key, one in off.items()}
+    over = ", ".join(
+        f"{key} {(one > LIMIT).sum()} (99th percentile {np.quantile(one, 0.99):.1e})" for key, one in worst.items()
+    )
+    print(f"\nalerts of which some element moves a latent by more than {LIMIT:g}: {over}")
 
 
 def print_angles(name: str, encode: Encode, arrays: Arrays) -> None:
