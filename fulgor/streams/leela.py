@@ -6,7 +6,7 @@ order. Their rows share one table; the views ``leela_chunks`` and ``leela_pulses
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from fulgor.preprocessing.leela.filters import band_pass
 from fulgor.preprocessing.leela.nodes import read_nodes
 from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.schemas import schema_source
+from fulgor.replay.alerttime import ns_to_ms
 from fulgor.storage.tables import Column, StreamTable
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ class LEELA:
             for chunk, prepared in zip(chunks, prepare_together(chunks), strict=True)
         ]
 
+    def identify(self, record: Record) -> Sequence[tuple[str, str, int | None]]:
+        """Return the chunk's id, site and time: those of its pulses begin with them, and need not be looked for."""
+        assert isinstance(record, LeelaChunk)  # noqa: S101 - what decode gave
+        return [(record.id, record.name, ns_to_ms(record.start_ns))]
+
     def load_model(self, folder: Path, device: str, threads: int) -> LeelaModel:
         """Load a model of this stream, ready to run."""
         from fulgor.models.leela.serving import load
@@ -141,11 +147,11 @@ class LEELA:
 def _items(chunk: LeelaChunk, prepared: PreparedChunk, extra: LeelaFlag) -> Iterator[Item]:
     """Yield the chunk's item and one for each of its pulses."""
     flags = prepared.flags | extra
-    shared = _shared_columns(chunk, prepared)
+    shared, arrays = _shared_columns(chunk, prepared), _padded(prepared.arrays)
     time, time_ns = _time(chunk.start_ns)
     yield Item(
         alert=chunk.id, object=chunk.name, time=time, time_ns=time_ns, content_hash=chunk.content_hash,
-        arrays=_arrays(chunk, prepared, CHUNK), flags=int(flags),
+        arrays=_arrays(chunk, arrays, CHUNK), flags=int(flags),
         columns=_in_order(shared | _chunk_columns(chunk, prepared)), unscorable=prepared.unscorable,
     )  # fmt: skip
     for number, (pulse, own) in enumerate(zip(prepared.pulses, prepared.pulse_flags, strict=True), 1):
@@ -154,21 +160,29 @@ def _items(chunk: LeelaChunk, prepared: PreparedChunk, extra: LeelaFlag) -> Iter
         named = {"chunk": chunk.id, "pulse": number, "pulse_flags": int(own), "revision": 0}
         yield Item(
             alert=f"{chunk.id}#{number}", object=chunk.name, time=time, time_ns=time_ns,
-            content_hash=chunk.content_hash, arrays=_arrays(chunk, prepared, number),
+            content_hash=chunk.content_hash, arrays=_arrays(chunk, arrays, number),
             flags=int(own | flags & ~_OF_PULSES), columns=_in_order(shared | columns | named),
         )  # fmt: skip
 
 
-def _arrays(chunk: LeelaChunk, prepared: PreparedChunk, number: int) -> dict[str, NDArray[Any]]:
+def _arrays(chunk: LeelaChunk, arrays: Mapping[str, NDArray[np.float32]], number: int) -> dict[str, NDArray[Any]]:
     """Return the chunk's model input with the number of the pulse that is asked for.
 
     Every item of a chunk carries all its pulses, since the recurrence runs over them; ``chunk`` tells
     the model which items it can answer at once.
     """
-    if not prepared.arrays:
+    if not arrays:
         return {}
-    key = np.frombuffer(chunk.content_hash, "<i8")
-    return {**prepared.arrays, "pulse": np.array(number), "chunk": key}
+    return {**arrays, "pulse": np.array(number), "chunk": np.frombuffer(chunk.content_hash, "<i8")}
+
+
+def _padded(arrays: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """Return arrays with room for as many pulses as a chunk may have: all chunks then share their micro-batches."""
+    padded = {}
+    for name, array in arrays.items():
+        padded[name] = np.zeros((DEFAULT.most_pulses, *array.shape[1:]), array.dtype)
+        padded[name][: len(array)] = array
+    return padded
 
 
 def _in_order(columns: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,7 +1,8 @@
 """The LEELA model ready to run, on the CPU with ONNX Runtime: no torch.
 
 The items of a chunk all carry the chunk's pulses, and ask for one of them or, as the chunk itself,
-for the strangest; a chunk's graph is run once however many of its items are in the batch.
+for the strangest; a chunk's graph is run once however many of its items are in the batch, and together
+with chunks of other numbers of pulses.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class LeelaModel(CardedModel):
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            With a leading batch axis N: ``windows`` (N, P, 2, 256), ``scalars`` (N, P, 8), ``pulse`` (N,)
-            from 1, or 0 for a chunk as a whole, and ``chunk`` (N, 2), the same for items of one chunk.
+            With a leading batch axis N: ``windows`` (N, P, 2, 256) and ``scalars`` (N, P, 8), those behind a
+            chunk's last pulse all zero; ``pulse`` (N,) from 1, or 0 for a chunk as a whole; and ``chunk`` (N, 2),
+            the same for items of one chunk.
 
         Returns
         -------
@@ -85,8 +87,11 @@ class LeelaModel(CardedModel):
         _, first, chunk = np.unique(
             np.asarray(arrays["chunk"]).reshape(len(windows), -1), axis=0, return_index=True, return_inverse=True
         )
-        found = self._pulses(windows[first], scalars[first])
+        windows, scalars = windows[first], scalars[first]
+        present = _present(windows)
+        found = self._pulses(windows, scalars, present)
         anomaly = self._reference.anomaly(found["scores"].reshape(-1, len(self.scores))).reshape(len(first), -1)
+        anomaly = np.where(present, anomaly, np.float32(-1.0))
         chunk = chunk.reshape(-1)
         pulse = np.asarray(arrays["pulse"]).reshape(-1).astype(np.intp)
         chosen = np.where(pulse == WHOLE, np.argmax(anomaly, axis=1)[chunk], pulse - 1)
@@ -99,21 +104,29 @@ class LeelaModel(CardedModel):
             "anomaly": anomaly[chunk, chosen],
         }
 
-    def _pulses(self, windows: Floats, scalars: Floats) -> dict[str, Floats]:
+    def _pulses(self, windows: Floats, scalars: Floats, present: NDArray[np.bool_]) -> dict[str, Floats]:
         """Return the outputs of all pulses, (chunks, P, ...)."""
         runs = [
-            self._run(windows[at : at + CHUNKS], scalars[at : at + CHUNKS]) for at in range(0, len(windows), CHUNKS)
+            self._run(windows[at : at + CHUNKS], scalars[at : at + CHUNKS], present[at : at + CHUNKS])
+            for at in range(0, len(windows), CHUNKS)
         ]
         return {name: np.concatenate(parts) for name, parts in zip(OUTPUTS, zip(*runs, strict=True), strict=True)}
 
-    def _run(self, windows: Floats, scalars: Floats) -> list[Floats]:
-        count, pulses = windows.shape[:2]
+    def _run(self, windows: Floats, scalars: Floats, present: NDArray[np.bool_]) -> list[Floats]:
+        count, pulses = present.shape
         padded = np.zeros((count, PULSES, SCALARS), np.float32)
         padded[:, :pulses] = scalars
         place = np.full((count, PULSES), -1, np.int64)
-        place[:, :pulses] = np.arange(count * pulses).reshape(count, pulses)
-        outputs = self._graph((windows.reshape(count * pulses, 2, WINDOW), padded, place))
+        place[:, :pulses][present] = np.arange(np.count_nonzero(present))
+        outputs = self._graph((windows[present], padded, place))
         return [part[:, :pulses] for part in outputs]
+
+
+def _present(windows: Floats) -> NDArray[np.bool_]:
+    """Tell which windows (chunks, P, 2, 256) hold a pulse: its peak lies within its chunk. The first always does."""
+    present = windows[:, :, 1, WINDOW // 2] > 0
+    present[:, 0] = True
+    return present
 
 
 def _checked(arrays: Arrays) -> tuple[Floats, Floats]:

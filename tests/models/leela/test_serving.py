@@ -62,6 +62,24 @@ def test_company_in_a_batch_changes_nothing(model):
         np.testing.assert_allclose(values[0], together[name][100], rtol=1e-4, atol=1e-5)
 
 
+def test_chunks_of_other_numbers_of_pulses_change_nothing(model):
+    one, three = rows(4, 1), rows(4, 3)
+    apart = [model.predict(batch) for batch in (one, three)]
+    padded = [
+        {
+            name: np.pad(array, [(0, 0), (0, 8 - array.shape[1]), *[(0, 0)] * (array.ndim - 2)])
+            if name in ("windows", "scalars")
+            else array
+            for name, array in batch.items()
+        }
+        for batch in (one, {**three, "chunk": three["chunk"] + 100})
+    ]
+    together = model.predict({name: np.concatenate([batch[name] for batch in padded]) for name in one})
+    for name, values in together.items():
+        expected = np.concatenate([batch[name] for batch in apart])
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
 def test_other_shapes_are_refused(model):
     batch = rows(1, 1)
     with pytest.raises(ModelError, match="lacks"):
