@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 from fulgor.errors import ModelError
 from fulgor.models.layout import INPUTS
 
-__all__ = ["UNLABELLED", "Dataset", "Example"]
+__all__ = ["STEP_TIMES", "UNLABELLED", "Dataset", "Example"]
 
 UNLABELLED = -1
 """Label of an alert whose class is not known: it trains the autoencoder only."""
+
+STEP_TIMES = "step_times"
+"""Array that a data set may have beside the model input: float64 (N, L), the time of each step of the sequence, the
+alert's own last, NaN where a step is unused or the alert cannot be looked back on. It links the alerts of an object."""
 
 COMPACT = ("masks", "sequence_mask")
 """Inputs of zeros and ones, kept as bool: a quarter of the memory of float32."""
@@ -30,7 +34,7 @@ class Example:
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Model input without a batch axis.
+        Model input without a batch axis, and the times of its steps where they are known.
     label : str or None
         Name of the class; None where it is not known.
     object_id : str
@@ -49,7 +53,7 @@ class Dataset:
     Parameters
     ----------
     arrays : dict of str to ndarray
-        Model input with a leading axis N.
+        Model input with a leading axis N, and :data:`STEP_TIMES` where they are known.
     labels : ndarray
         int64 (N,): index into ``classes``, or :data:`UNLABELLED`.
     objects : ndarray
@@ -84,17 +88,18 @@ class Dataset:
             There are no examples.
         """
         number = {name: index for index, name in enumerate(classes)}
-        columns: dict[str, list[NDArray[Any]]] = {name: [] for name in INPUTS}
+        columns: dict[str, list[NDArray[Any]]] = {name: [] for name in (*INPUTS, STEP_TIMES)}
         labels: list[int] = []
         objects: list[str] = []
         for example in examples:
             for name, column in columns.items():
-                column.append(np.asarray(example.arrays[name], dtype=bool if name in COMPACT else np.float32))
+                if name in INPUTS or name in example.arrays:
+                    column.append(np.asarray(example.arrays[name], dtype=_kind(name)))
             labels.append(number.get(example.label or "", UNLABELLED))
             objects.append(example.object_id)
         if not labels:
             raise ModelError("no alert could be prepared, so there is nothing to train on; check the archive")
-        arrays = {name: np.stack(column) for name, column in columns.items()}
+        arrays = {name: np.stack(column) for name, column in columns.items() if len(column) == len(labels)}
         return cls(arrays, np.array(labels, dtype=np.int64), np.array(objects), tuple(classes))
 
     def take(self, index: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
@@ -141,11 +146,15 @@ class Dataset:
         return Dataset(arrays, self.labels[index], self.objects[index], self.classes)
 
     def joined(self, other: Dataset) -> Dataset:
-        """Return the alerts of both; ModelError where the classes differ."""
+        """Return the alerts of both, with what both have arrays of; ModelError where the classes differ."""
         if self.classes != other.classes:
             raise ModelError(f"data sets of {self.classes} and {other.classes} cannot be joined")
         return Dataset(
-            {name: np.concatenate([array, other.arrays[name]]) for name, array in self.arrays.items()},
+            {
+                name: np.concatenate([array, other.arrays[name]])
+                for name, array in self.arrays.items()
+                if name in other.arrays
+            },
             np.concatenate([self.labels, other.labels]),
             np.concatenate([self.objects, other.objects]),
             self.classes,
@@ -169,9 +178,17 @@ class Dataset:
         ModelError
             A file is missing or damaged.
         """
-        arrays = {name: _mapped(folder / f"{name}.npy") for name in INPUTS}
+        names = (*INPUTS, STEP_TIMES) if (folder / f"{STEP_TIMES}.npy").exists() else INPUTS
+        arrays = {name: _mapped(folder / f"{name}.npy") for name in names}
         labels, objects, classes = (_mapped(folder / f"{name}.npy") for name in ("labels", "objects", "classes"))
         return cls(arrays, np.asarray(labels), np.asarray(objects), tuple(classes.tolist()))
+
+
+def _kind(name: str) -> type:
+    """Return the type that an array is kept as."""
+    if name == STEP_TIMES:
+        return np.float64
+    return bool if name in COMPACT else np.float32
 
 
 def _uniform(name: str, seed: int) -> float:

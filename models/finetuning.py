@@ -1,7 +1,8 @@
 """From a model of simulated alerts to one of real alerts, with a few hundred labels.
 
 The encoder stays as it is: a few hundred stamps cannot teach it, and its latents can then be computed
-once, for the alerts as they are and for turned, shifted and damaged views of them. What is tuned, from
+once, for the alerts as they are and for turned, shifted and damaged views of them, and also for the earlier
+alerts that a model of stored history looks back on. What is tuned, from
 the beginning, is the part that joins stamps, light curve and metadata, and the classifier: on real alerts
 drawn class by class, with simulated ones among them as a reminder. Nothing here chooses anything by the
 alerts it is tested on.
@@ -9,7 +10,7 @@ alerts it is tested on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -20,9 +21,10 @@ from fulgor.models.augmentation import Augmentation, corrupt, corrupt_history, t
 from fulgor.models.batches import Batch, Index, batches
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.objective import class_loss, sequence_loss
+from fulgor.models.stamphistory import StampHistory
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["TuningConfig", "Views", "tune", "views"]
+__all__ = ["TuningConfig", "Views", "remembering", "tune", "views"]
 
 CLIP = 5.0
 """Largest norm of a gradient."""
@@ -75,19 +77,32 @@ class TuningConfig:
 
 
 class Views(NamedTuple):
-    """Alerts without their pixels: stamp latents (N, 1 + count, latent), the first of the stamps as they are."""
+    """Alerts without their pixels.
+
+    Parameters
+    ----------
+    latents : Tensor
+        Stamp latents (N, 1 + count, latent), the first of the stamps as they are.
+    batch : Batch
+        All else.
+    history : StampHistory or None
+        What the alerts look back on, for a model of stored history.
+    """
 
     latents: Tensor
     batch: Batch
+    history: StampHistory | None = None
 
     def part(self, chosen: Tensor) -> Views:
         """Return some of the alerts."""
-        return Views(self.latents[chosen], Batch(*(part[chosen] for part in self.batch)))
+        history = self.history and self.history.part(chosen)
+        return Views(self.latents[chosen], Batch(*(part[chosen] for part in self.batch)), history)
 
     def joined(self, other: Views) -> Views:
         """Return the alerts of both."""
         both = zip(self.batch, other.batch, strict=True)
-        return Views(torch.cat([self.latents, other.latents]), Batch(*(torch.cat(pair) for pair in both)))
+        history = self.history.joined(other.history) if self.history and other.history else None
+        return Views(torch.cat([self.latents, other.latents]), Batch(*(torch.cat(pair) for pair in both)), history)
 
     def unlabelled(self) -> Views:
         """Return the same alerts as if no label were known."""
@@ -100,7 +115,10 @@ class Views(NamedTuple):
 
 
 @torch.no_grad()
-def views(network: ZtfNetwork, dataset: Dataset, index: Index, how: Augmentation, count: int, seed: int) -> Views:
+def views(
+    network: ZtfNetwork, dataset: Dataset, index: Index, how: Augmentation, count: int, seed: int, *,
+    history: bool = False,
+) -> Views:  # fmt: skip
     """Return the stamp latents of some alerts and of ``count`` turned and damaged views of each.
 
     Parameters
@@ -113,6 +131,8 @@ def views(network: ZtfNetwork, dataset: Dataset, index: Index, how: Augmentation
         What makes a view.
     count, seed : int
         Number of views, and the seed of their draws.
+    history : bool
+        Whether the alerts are to look back on earlier ones of the data set.
     """
     random = torch.Generator().manual_seed(seed)
     latents: list[Tensor] = []
@@ -122,11 +142,12 @@ def views(network: ZtfNetwork, dataset: Dataset, index: Index, how: Augmentation
         seen = [cropped, *(corrupt(turn(cropped, how, random), how, random)[0] for _ in range(count))]
         latents.append(torch.stack([network.encoder(view.stamps, view.masks) for view in seen], dim=1))
         rest.append(batch._replace(stamps=batch.stamps[:, :, :0, :0], masks=batch.masks[:, :, :0, :0]))
-    return Views(torch.cat(latents), Batch(*(torch.cat(parts) for parts in zip(*rest, strict=True))))
+    known = StampHistory.of(network, dataset, index) if history else None
+    return Views(torch.cat(latents), Batch(*(torch.cat(parts) for parts in zip(*rest, strict=True))), known)
 
 
 def tune(base: ZtfNetwork, real: Views, rehearsal: Views | None, config: TuningConfig) -> ZtfNetwork:
-    """Return a network that was tuned on labelled real alerts.
+    """Return a network that was tuned on labelled real alerts; one of stored history where those know theirs.
 
     Parameters
     ----------
@@ -172,9 +193,37 @@ def tune(base: ZtfNetwork, real: Views, rehearsal: Views | None, config: TuningC
     return network.eval().requires_grad_(False)
 
 
+def remembering(base: ZtfNetwork, dataset: Dataset, train: Index, config: TuningConfig) -> ZtfNetwork:
+    """Return a network of stored history: the base's encoder, all behind it trained anew with earlier stamp latents.
+
+    Parameters
+    ----------
+    base : ZtfNetwork
+        Trained; not changed.
+    dataset : Dataset
+        Alerts that know the times of their steps; any of them may be looked back on, so objects must not be parted.
+    train : ndarray
+        Indices of the alerts to train on.
+    config : TuningConfig
+        How; nothing is rehearsed.
+
+    Raises
+    ------
+    ModelError
+        None of these alerts has a label, or none has an earlier alert of its object in the data set.
+    """
+    known = views(base, dataset, train, config.augmentation, config.count, config.seed, history=True)
+    if known.history is None or not len(known.history.pool):
+        raise ModelError(
+            "no alert of the training part has an earlier alert of its object in the data set: there is no history to "
+            "learn from; take an archive of more nights, or train without --history-stamps"
+        )
+    return tune(base, known, None, config)
+
+
 def _started(base: ZtfNetwork, real: Views) -> ZtfNetwork:
     """Return a network with the base's encoder, and features by their rank among real alerts; all else is new."""
-    network = ZtfNetwork(base.architecture)
+    network = ZtfNetwork(replace(base.architecture, history_stamps=real.history is not None))
     kept = {name: value for name, value in base.state_dict().items() if name.startswith(ENCODER)}
     network.load_state_dict({**network.state_dict(), **kept})
     network.metadata.fit(real.batch.features)
@@ -183,7 +232,8 @@ def _started(base: ZtfNetwork, real: Views) -> ZtfNetwork:
 
 def _even(alerts: Views, centre: Tensor, scale: Tensor) -> Views:
     """Return alerts whose stamp latents are in units of their spread over the real ones."""
-    return alerts._replace(latents=(alerts.latents - centre) / scale)
+    history = alerts.history and alerts.history._replace(pool=(alerts.history.pool - centre) / scale)
+    return alerts._replace(latents=(alerts.latents - centre) / scale, history=history)
 
 
 @torch.no_grad()
@@ -224,10 +274,18 @@ class _Sampler:
         config = self.config
         stamp, batch = alerts.drawn(chosen, self.random)
         seen = corrupt_history(batch, config.augmentation, self.random)
-        latent = network.combined(stamp, seen.sequence, seen.sequence_mask, seen.features)
+        slots = self._slots(alerts.history, chosen, seen.sequence_mask) if alerts.history else ()
+        latent = network.combined(stamp, seen.sequence, seen.sequence_mask, seen.features, *slots)
         even = torch.ones(len(network.architecture.classes))
         classes = class_loss(network.classifier(latent), batch.labels, even, config.entropy)
         return classes + config.sequence * sequence_loss(network, latent, batch, seen.hidden)
+
+    def _slots(self, history: StampHistory, chosen: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the slots of some alerts; each knows a part of its history, from nothing to all, drawn evenly."""
+        latents, known = history.slots(chosen)
+        share = torch.rand((len(chosen), 1), generator=self.random)
+        kept = (torch.rand(known.shape, generator=self.random) < share).float()
+        return latents, known * kept * steps[:, :-1]
 
 
 def _evened(labels: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from fulgor.models.images import STAMPS
 from fulgor.models.layout import OUTPUTS
 from fulgor.models.objective import Weights, objective
 from fulgor.models.passes import Epoch, descend, rate_at, run_passes
+from fulgor.models.stamphistory import StampHistory
 from fulgor.models.ztf import SIGHTS, ZtfNetwork
 
 __all__ = ["Index", "TrainingConfig", "class_balance", "fit", "infer"]
@@ -177,7 +178,15 @@ def fit(
 
 @torch.no_grad()
 def infer(network: ZtfNetwork, dataset: Dataset, index: Index, size: int = 256) -> dict[str, NDArray[np.float32]]:
-    """Return the network's outputs for some alerts, by the names in :data:`fulgor.models.layout.OUTPUTS`."""
+    """Return the network's outputs for some alerts, by the names in :data:`fulgor.models.layout.OUTPUTS`.
+
+    A network of stored history looks back on the alerts of the data set.
+    """
     device = next(network.parameters()).device
-    rows = [[part.cpu().numpy() for part in network(*batch.to(device)[:5])] for batch in batches(dataset, index, size)]
+    history = StampHistory.of(network, dataset, index) if network.architecture.history_stamps else None
+    rows = []
+    for number, batch in enumerate(batches(dataset, index, size)):
+        chosen = torch.arange(number * size, number * size + len(batch.labels))
+        slots = [part.to(device) for part in history.slots(chosen)] if history else []
+        rows.append([part.cpu().numpy() for part in network(*batch.to(device)[:5], *slots)])
     return {name: np.concatenate(column) for name, column in zip(OUTPUTS, zip(*rows, strict=True), strict=True)}

@@ -3,6 +3,9 @@
 Objects, not alerts, are divided into four parts: ``train`` fits the weights, ``validation`` stops the
 training and sets the temperature, ``reference`` gives the scores their percentiles, ``test`` is only
 measured. One seed fixes the split, the weights and every random draw.
+
+A model of stored history is trained in two phases: as any other, then, with the encoder as it is, everything behind
+it anew. The stamp latents of earlier alerts can so be computed once, and are what the database will hold.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation import summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
+from fulgor.models.finetuning import TuningConfig, remembering
 from fulgor.models.fitting import TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
@@ -75,6 +79,7 @@ def train(
     folder: Path | None = None,
     preparation: str = "",
     device: str = "cpu",
+    history: TuningConfig | None = None,
 ) -> TrainedModel:
     """Train a ZTF model.
 
@@ -92,6 +97,9 @@ def train(
         Content hash of the preparation, which a checkpoint must share.
     device : str
         ``cpu`` or ``cuda``; on the latter most of the arithmetic is done in bfloat16.
+    history : TuningConfig, optional
+        Makes a model of stored history: once the encoder is trained, all behind it is trained again in this way, with
+        the stamp latents of earlier alerts (:func:`fulgor.models.finetuning.remembering`).
 
     Returns
     -------
@@ -101,8 +109,8 @@ def train(
     Raises
     ------
     ModelError
-        A part of the split is empty or too small for what is fitted to it, or the folder holds the
-        checkpoint of another training.
+        A part of the split is empty or too small for what is fitted to it, the folder holds the
+        checkpoint of another training, or there is no history to learn from.
     """
     config = config or TrainingConfig()
     parts = dataset.split(PARTS, config.seed)
@@ -113,8 +121,11 @@ def train(
     network = new_network(dataset, parts["train"], config).to(device)
     identity = {**asdict(config), "preparation": preparation, "data": dataset.fingerprint()}
     checkpoint = Checkpoint(folder, identity) if folder else None
-    history = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint)
+    course = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint)
     network.cpu().eval().requires_grad_(False)
+    if history is not None:
+        network = remembering(network, dataset, parts["train"], history)
+        course["history"] = asdict(history)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
     baseline = MetadataBaseline(dataset, parts["train"])
@@ -123,7 +134,7 @@ def train(
         "seed": config.seed,
         "parts": {name: dataset.counts(index) for name, index in parts.items()},
     }
-    model = TrainedModel(network, baseline, reference, {}, split, {**asdict(config), **history})
+    model = TrainedModel(network, baseline, reference, {}, split, {**asdict(config), **course})
     return replace(model, metrics=measure(model, dataset, parts["test"]))
 
 

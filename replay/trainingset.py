@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 from fulgor.consumer.stream import Item, Stream
 from fulgor.errors import ArchiveError, MalformedError
-from fulgor.models.dataset import COMPACT, UNLABELLED, Dataset
+from fulgor.models.dataset import COMPACT, STEP_TIMES, UNLABELLED, Dataset
 from fulgor.replay.archived import Archive
 from fulgor.replay.arrayfile import ArrayFile, mapped
 from fulgor.replay.record.disk import disk_errors, write_whole
 
 __all__ = ["TrainingSet", "balanced", "prepare_set"]
 
-FORM: Final = 1
+FORM: Final = 2
 FACTS: Final = "set.json"
 NAMED_MAX: Final = 100
 Index = NDArray[np.int64]
@@ -44,7 +44,7 @@ class TrainingSet:
     folder : Path
         Where they lie.
     arrays : mapping of str to ndarray
-        Model input with a leading axis N.
+        Model input with a leading axis N, and the times of its steps where the stream has a sequence.
     alerts, objects : ndarray
         Unicode (N,): ids.
     times_ms : ndarray
@@ -225,7 +225,8 @@ class _SetWriter:
         if item.unscorable or item.alert in self._seen:
             self.left_out["unscorable" if item.unscorable else "repeated"] += 1
             return
-        for name, array in item.arrays.items():
+        times = {} if item.step_times is None else {STEP_TIMES: item.step_times}
+        for name, array in {**item.arrays, **times}.items():
             row = array.astype(bool) if name in COMPACT else array
             if name not in self._files:
                 self._files[name] = ArrayFile(self._folder / f"{name}.npy", row)

@@ -28,6 +28,9 @@ def train(
     ),
     unlabelled: list[Path] = typer.Option([], help="With --from-model: more real alerts, without labels."),
     rehearse: Path | None = typer.Option(None, help="With --from-model: a labelled simulated archive, as a reminder."),
+    history_stamps: bool = typer.Option(
+        False, help="ztf: a model whose recurrence also takes the stored stamp latents of an object's earlier alerts."
+    ),
     epochs: int = typer.Option(30, min=1, max=10_000, help="Passes at most."),
     seed: int = typer.Option(0, min=0, help="Fixes split, weights and every draw."),
     size: int = typer.Option(31, help="ztf: stamp size inside the network: 63, 31 or 21."),
@@ -42,6 +45,8 @@ def train(
     _require("onnx", "onnxscript", "sklearn", "zuko", "coniferest")
     out, name = out or Path(f"model-{stream}"), name or stream
     if stream == "leela":
+        if history_stamps:
+            raise SettingsError("--history-stamps is for ztf: leela's model takes no history")
         from fulgor.cli.train_leela import train_leela
 
         if len(archive) > 1:
@@ -56,12 +61,17 @@ def train(
         from fulgor.models.fitting import TrainingConfig
 
         config = TrainingConfig(size=size, width=width, epochs=epochs, seed=seed)
-        train_ztf(archive, labels, out, config, name=name, simulated=simulated, device=device, cache=cache)
+        train_ztf(
+            archive, labels, out, config, name=name, simulated=simulated, device=device, cache=cache,
+            history_stamps=history_stamps,
+        )  # fmt: skip
         return
     from fulgor.cli.tune_ztf import tune_ztf
 
     if rehearse is None or not unlabelled:
         raise SettingsError("--from-model needs --unlabelled and --rehearse as well, see `fulgor train --help`")
+    if history_stamps:
+        raise SettingsError("--history-stamps needs a training from the beginning; leave out --from-model")
     tune_ztf(archive, labels, out, from_model, unlabelled, rehearse, name=name, seed=seed, cache=cache)
 
 

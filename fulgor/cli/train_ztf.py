@@ -25,13 +25,16 @@ __all__ = ["joined", "read", "read_labelled", "train_ztf"]
 POSITIONS = ("ra", "dec", "ecl_long", "gal_long")
 """Features that the network does not see: they tell where a survey looked, not what it found there."""
 
+HISTORY_STEPS = 1500
+"""Steps of the second phase, in which a model learns to look back."""
+
 NAMED = 5
 """Broken messages that are named on the screen."""
 
 
 def train_ztf(
     archives: Sequence[Path], labels: Path | None, out: Path, config: TrainingConfig, *,
-    name: str, simulated: bool, device: str, cache: Path | None,
+    name: str, simulated: bool, device: str, cache: Path | None, history_stamps: bool = False,
 ) -> None:  # fmt: skip
     """Train a ZTF model, export it and write its card.
 
@@ -51,10 +54,13 @@ def train_ztf(
         auto, cpu or cuda.
     cache : Path or None
         Where prepared alerts are kept.
+    history_stamps : bool
+        Whether the model is to take the stamp latents of earlier alerts.
     """
     from fulgor.consumer.settings import load_settings
     from fulgor.models.device import choose
     from fulgor.models.export import save
+    from fulgor.models.finetuning import TuningConfig
     from fulgor.models.training import train
     from fulgor.preprocessing.ztf import FEATURE_NAMES
     from fulgor.streams.registry import instrument
@@ -68,7 +74,10 @@ def train_ztf(
             show(epoch.number, epoch.epochs)
 
         preparation = ztf.preprocessing_hash
-        model = train(dataset, config, told, folder=out, preparation=preparation, device=choose(device))
+        history = TuningConfig(steps=HISTORY_STEPS, seed=config.seed) if history_stamps else None
+        model = train(
+            dataset, config, told, folder=out, preparation=preparation, device=choose(device), history=history
+        )
     data: dict[str, Any] = {
         "archives": [path.name for path in archives],
         "simulated": simulated,

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.models.dataset import UNLABELLED, Dataset, Example
+from fulgor.models.dataset import STEP_TIMES, UNLABELLED, Dataset, Example
 from fulgor.models.evaluation.folds import Index
 from fulgor.models.layout import CLASSES
 from fulgor.preprocessing.ztf import ZtfAlert, prepare
 from fulgor.preprocessing.ztf.features import FEATURE_NAMES
+from fulgor.preprocessing.ztf.prepare import Prepared
 
 __all__ = ["AlertSet", "LabelledAlert", "detections", "truncate"]
 
@@ -76,7 +77,8 @@ class AlertSet:
                 prepared = prepare(alert)
                 kept.append(alert)
                 origins.append(origin)
-                yield Example(prepared.arrays, None if prepared.unscorable else label, alert.object_id)
+                arrays = {**prepared.arrays, STEP_TIMES: _step_times(prepared)}
+                yield Example(arrays, None if prepared.unscorable else label, alert.object_id)
 
         dataset = Dataset.gather(examples(), classes)
         return cls(tuple(kept), dataset, np.array(origins))
@@ -166,6 +168,14 @@ class AlertSet:
 
     def _with(self, arrays: dict[str, NDArray[np.generic]]) -> AlertSet:
         return replace(self, dataset=replace(self.dataset, arrays={**self.dataset.arrays, **arrays}))
+
+
+def _step_times(prepared: Prepared) -> NDArray[np.float64]:
+    """Return the times of the steps; no alert looks back on one without a score, whose latents are never stored."""
+    times = prepared.times.copy()
+    if prepared.unscorable:
+        times[-1] = np.nan
+    return times
 
 
 def detections(alert: ZtfAlert) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,9 @@ from fulgor.errors import ModelError
 from fulgor.models.card import used_objects
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index
+from fulgor.models.lookback import predict
 
 __all__ = ["FixedModel", "Served"]
-
-BATCH: Final = 256
 
 
 class Served(Protocol):
@@ -26,6 +25,11 @@ class Served(Protocol):
     @property
     def card(self) -> dict[str, Any]:
         """Everything known about the model."""
+        ...
+
+    @property
+    def history_shape(self) -> tuple[int, int] | None:
+        """Shape of the earlier alerts' stamp latents that it takes; None where it takes none."""
         ...
 
     def predict(self, arrays: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
@@ -51,7 +55,7 @@ class FixedModel:
         return np.setdiff1d(alerts.labelled, np.flatnonzero(known))
 
     def predict_proba(self, alerts: AlertSet, index: Index) -> NDArray[np.float64]:
-        """Return the class probabilities (n, classes) of some alerts.
+        """Return the class probabilities (n, classes) of some alerts; a model of stored history looks back on all.
 
         Raises
         ------
@@ -61,6 +65,4 @@ class FixedModel:
         if self._served.classes != alerts.dataset.classes:
             ours, theirs = ", ".join(self._served.classes), ", ".join(alerts.dataset.classes)
             raise ModelError(f"the model tells {ours} apart, the labels {theirs}; give labels of the model's classes")
-        parts = [index[at : at + BATCH] for at in range(0, len(index), BATCH)]
-        found = [self._served.predict(alerts.dataset.take(part))["probabilities"] for part in parts]
-        return np.concatenate(found).astype(np.float64)
+        return predict(self._served, alerts.dataset, index)["probabilities"].astype(np.float64)

@@ -1,18 +1,22 @@
-"""A small synthetic data set, and a model trained on it for two passes."""
+"""A small synthetic data set, and a model trained on it for two passes; the same with stored history."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fulgor.models.dataset import Dataset, Example
+from fulgor.models.dataset import STEP_TIMES, Dataset, Example
 from fulgor.models.export import save
+from fulgor.models.finetuning import TuningConfig
+from fulgor.models.finetuning import remembering as look_back
 from fulgor.models.fitting import TrainingConfig
 from fulgor.models.layout import CLASSES
 from fulgor.models.training import TrainedModel, train
+from fulgor.models.ztf import ZtfNetwork
 
 STEPS = 5
 FEATURES = 7
@@ -64,4 +68,31 @@ def trained(dataset: Dataset) -> TrainedModel:
 def folder(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("model") / "ztf"
     save(trained, directory, name="test", preprocessing_hash="0123456789abcdef", data={"simulated": True})
+    return directory
+
+
+@pytest.fixture(scope="session")
+def linked(dataset: Dataset) -> Dataset:
+    """The synthetic alerts, three of an object, each with the earlier ones of its object as its last steps."""
+    number = np.arange(len(dataset))
+    steps = dataset.arrays["sequence"].shape[1]
+    back = np.arange(steps - 1, -1, -1)
+    times = np.where(back <= number[:, None] % 3, 2460000.5 + number[:, None] - back, np.nan)
+    mask = np.maximum(np.asarray(dataset.arrays["sequence_mask"]), np.isfinite(times))
+    arrays = {**dataset.arrays, "sequence_mask": mask, STEP_TIMES: times}
+    return Dataset(arrays, dataset.labels, dataset.objects, dataset.classes)
+
+
+@pytest.fixture(scope="session")
+def network(trained: TrainedModel, linked: Dataset) -> ZtfNetwork:
+    """The trained network, taught to look back on stored stamp latents."""
+    return look_back(trained.network, linked, np.arange(300), TuningConfig(steps=40, batch=32, count=1))
+
+
+@pytest.fixture(scope="session")
+def remembering(trained: TrainedModel, network: ZtfNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that network."""
+    directory = tmp_path_factory.mktemp("remembering") / "ztf"
+    model = replace(trained, network=network)
+    save(model, directory, name="test", preprocessing_hash="0123456789abcdef", data={"simulated": True})
     return directory

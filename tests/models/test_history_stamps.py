@@ -14,7 +14,7 @@ import torch
 from fulgor.errors import ModelError
 from fulgor.models.card import CARD, model_hash, read_card
 from fulgor.models.cuda import TorchBackend
-from fulgor.models.export import example, save
+from fulgor.models.export import example
 from fulgor.models.layout import HISTORY_INPUTS, INPUTS, OUTPUTS
 from fulgor.models.serving import SHIPPED, LoadedModel, load
 from fulgor.models.symmetry import ORDER, act
@@ -25,19 +25,6 @@ ARCHITECTURE = Architecture(features=7, size=21, steps=6, history_stamps=True)
 COUNT = 40
 
 Arrays = dict[str, np.ndarray]
-
-
-@pytest.fixture(scope="module")
-def remembering(trained: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of the trained network whose earlier steps may carry stamp latents."""
-    network = ZtfNetwork(replace(trained.network.architecture, history_stamps=True))
-    network.load_state_dict(trained.network.state_dict())
-    torch.manual_seed(1)
-    torch.nn.init.normal_(network.recurrence.absent)
-    folder = tmp_path_factory.mktemp("remembering") / "ztf"
-    model = replace(trained, network=network.eval().requires_grad_(False))
-    save(model, folder, name="test", preprocessing_hash="0123456789abcdef", data={"simulated": True})
-    return folder
 
 
 @pytest.fixture(scope="module")
