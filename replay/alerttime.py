@@ -13,7 +13,7 @@ from fulgor.preprocessing.avro import BodyError, Projection, SchemaCache
 from fulgor.preprocessing.codecs import decompress
 from fulgor.preprocessing.container import read_blocks, read_header
 
-__all__ = ["BeginningReader", "alert_time_ms", "jd_to_ms"]
+__all__ = ["BeginningReader", "alert_time_ms", "jd_to_ms", "ns_to_ms"]
 
 JD_OF_UNIX_EPOCH: Final = 2_440_587.5
 MS_PER_DAY: Final = 86_400_000
@@ -27,6 +27,12 @@ def jd_to_ms(jd: float) -> int | None:
     if not math.isfinite(jd):
         return None
     time_ms = round((jd - JD_OF_UNIX_EPOCH) * MS_PER_DAY)
+    return time_ms if 0 <= time_ms <= LATEST_MS else None
+
+
+def ns_to_ms(time_ns: int) -> int | None:
+    """Return Unix ns as ms; None before 1970 and after 9999."""
+    time_ms = time_ns // _NS_PER_MS
     return time_ms if 0 <= time_ms <= LATEST_MS else None
 
 
@@ -49,8 +55,8 @@ def alert_time_ms(value: bytes) -> int | None:
     except (MalformedError, BodyError):
         return None
     start_ns = record.get("starttime") if isinstance(record, dict) else None
-    if isinstance(start_ns, int) and 0 <= start_ns // _NS_PER_MS <= LATEST_MS:
-        return start_ns // _NS_PER_MS
+    if isinstance(start_ns, int) and (time_ms := ns_to_ms(start_ns)) is not None:
+        return time_ms
     candidate = record.get("candidate") if isinstance(record, dict) else None
     jd = candidate.get("jd") if isinstance(candidate, dict) else None
     return jd_to_ms(jd) if isinstance(jd, float | int) else None

@@ -154,7 +154,7 @@ def translated(url: str) -> Iterator[None]:
         raise DatabaseError(
             f"database {location(url)}: {_first_line(error)}; connect as the role that owns the tables, or GRANT them"
         ) from error
-    except (errors.UndefinedTable, errors.UndefinedColumn) as error:
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
         raise DatabaseError(f"database {location(url)}: {_first_line(error)}; run 'fulgor db migrate'") from error
     except psycopg.ProgrammingError as error:
         raise DatabaseError(f"database {location(url)}: {_first_line(error)}") from error

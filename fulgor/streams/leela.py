@@ -30,6 +30,7 @@ from fulgor.preprocessing.leela.filters import band_pass
 from fulgor.preprocessing.leela.nodes import read_nodes
 from fulgor.preprocessing.leela.pulses import Pulse
 from fulgor.preprocessing.schemas import schema_source
+from fulgor.replay.alerttime import ns_to_ms
 from fulgor.storage.tables import Column, StreamTable
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class LEELA:
             list(_items(chunk, prepared, self._known(chunk)))
             for chunk, prepared in zip(chunks, prepare_together(chunks), strict=True)
         ]
+
+    def identify(self, record: Record) -> Sequence[tuple[str, str, int | None]]:
+        """Return the chunk's id, site and time: those of its pulses begin with them, and need not be looked for."""
+        assert isinstance(record, LeelaChunk)  # noqa: S101 - what decode gave
+        return [(record.id, record.name, ns_to_ms(record.start_ns))]
 
     def load_model(self, folder: Path, device: str, threads: int) -> LeelaModel:
         """Load a model of this stream, ready to run."""

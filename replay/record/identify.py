@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
-from fulgor.consumer.stream import Stream
+from fulgor.consumer.stream import Record, Stream
 from fulgor.errors import MalformedError
 from fulgor.preprocessing.avro import BodyError
 from fulgor.preprocessing.records import ContainerReader
 from fulgor.replay.alerttime import BeginningReader, jd_to_ms
 
-__all__ = ["Identify", "Identity", "identify_by", "identify_nothing", "identify_ztf"]
+__all__ = ["Identifies", "Identify", "Identity", "identify_by", "identify_nothing", "identify_ztf"]
 
 
 class Identity(NamedTuple):
@@ -58,23 +59,34 @@ def _ztf_identity(values: Any, record: int) -> Identity:
     )
 
 
+@runtime_checkable
+class Identifies(Protocol):
+    """What a stream may offer beside `prepare`: who is in a record, without the work of preparing it."""
+
+    def identify(self, record: Record) -> Sequence[tuple[str, str, int | None]]:
+        """Return id, object and time (Unix ms; None for an impossible one) of what a record's rows are found by."""
+        ...
+
+
 def identify_by(stream: Stream) -> Identify:
-    """Return what finds the alerts of any instrument: by preparing them as a consumer would, which takes as long."""
+    """Return what finds the alerts of any instrument: as the stream offers, else by preparing it."""
+    find = stream.identify if isinstance(stream, Identifies) else partial(_prepared, stream)
 
     def identify(value: bytes) -> list[Identity]:
-        found = []
+        found: list[Identity] = []
         try:
             for number, record in enumerate(stream.decode(value)):
                 if not isinstance(record, MalformedError):
-                    found += [
-                        Identity(item.alert, item.object, round(item.time.timestamp() * 1000), number)
-                        for item in stream.prepare(record)
-                    ]
+                    found += [Identity(*each, number) for each in find(record)]
         except MalformedError:
             return found
         return found
 
     return identify
+
+
+def _prepared(stream: Stream, record: Record) -> list[tuple[str, str, int]]:
+    return [(item.alert, item.object, round(item.time.timestamp() * 1000)) for item in stream.prepare(record)]
 
 
 def identify_nothing(value: bytes) -> list[Identity]:  # noqa: ARG001 - one of several of its kind
