@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fulgor.errors import ModelError
+from fulgor.models.distributed import ALONE, Ranks
 
 __all__ = ["Checkpoint", "Standing"]
 
@@ -57,15 +58,22 @@ class Checkpoint:
         Made where it is absent.
     identity : mapping
         What the training depends on, as JSON values: a checkpoint of another training is refused.
+    ranks : Ranks
+        The processes that train together: the first one writes, all read.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], ranks: Ranks = ALONE) -> None:
         self.path = folder / FILE
-        self._identity = json.loads(json.dumps(identity))
-        folder.mkdir(parents=True, exist_ok=True)
+        several = {"processes": ranks.count} if ranks.count > 1 else {}
+        self._identity = json.loads(json.dumps({**identity, **several}))
+        self._ranks = ranks
+        if ranks.first:
+            folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, network: nn.Module, optimiser: torch.optim.Optimizer, standing: Standing) -> None:
-        """Write the state after a pass."""
+        """Write the state after a pass, if this is the process that writes."""
+        if not self._ranks.first:
+            return
         tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
         tensors |= {f"best.{name}": value for name, value in standing.best.items()}
         for number, state in optimiser.state_dict()["state"].items():
@@ -83,10 +91,14 @@ class Checkpoint:
         Raises
         ------
         ModelError
-            The file is damaged, or of a training with another configuration, other data or another preparation.
+            The file is damaged, of a training with another configuration, other data or another preparation, or not
+            what other processes see.
         """
-        if not self.path.exists():
-            return None
+        standing = self._read(network, optimiser) if self.path.exists() else None
+        self._ranks.check_passes(len(standing.losses) if standing else 0)
+        return standing
+
+    def _read(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Standing:
         try:
             with safe_open(self.path, "pt") as file:
                 metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -100,7 +112,7 @@ class Checkpoint:
             raise ModelError(f"{self.path} cannot be read ({error}); delete it to train from the beginning") from error
 
     def _check(self, found: Mapping[str, Any]) -> None:
-        wrong = [name for name in self._identity if found.get(name) != self._identity[name]]
+        wrong = [name for name in {**self._identity, **found} if found.get(name) != self._identity.get(name)]
         if wrong:
             raise ModelError(
                 f"{self.path} belongs to another training: its {', '.join(wrong)} differ; "

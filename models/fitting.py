@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from fulgor.models.augmentation import Augmentation, corrupt, turn
-from fulgor.models.batches import Batch, Index, batches
+from fulgor.models.batches import Batch, Index, batch_of, batches
 from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.distributed import ALONE, Ranks
 from fulgor.models.images import STAMPS
 from fulgor.models.layout import OUTPUTS
 from fulgor.models.objective import Weights, objective
@@ -43,7 +44,7 @@ class TrainingConfig:
     epochs, patience : int
         At most this many passes; stop after so many without a better validation loss.
     batch : int
-        Alerts per step.
+        Alerts per step, of each process where several train together.
     rate, decay : float
         Peak learning rate and weight decay of AdamW.
     seed : int
@@ -83,6 +84,20 @@ def class_balance(dataset: Dataset, index: Index) -> Tensor:
     return torch.from_numpy(weights / max(weights.sum(), 1e-12) * len(weights)).float()
 
 
+class _Loss(nn.Module):
+    """The loss as a module: what several processes compute together must pass through one."""
+
+    balance: Tensor
+
+    def __init__(self, network: ZtfNetwork, balance: Tensor, weights: Weights, ranks: Ranks) -> None:
+        super().__init__()
+        self.network, self.weights, self.ranks = network, weights, ranks
+        self.register_buffer("balance", balance)
+
+    def forward(self, true: Batch, seen: Batch, hidden: Tensor, softness: float) -> Tensor:
+        return objective(self.network, true, seen, hidden, self.balance, self.weights, softness, self.ranks)
+
+
 class _Passes:
     """One training: network, data and schedule.
 
@@ -96,45 +111,57 @@ class _Passes:
         Of them, ``train`` and ``validation``.
     config : TrainingConfig
         Schedule.
+    ranks : Ranks
+        The processes that train together.
     """
 
-    def __init__(self, network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index], config: TrainingConfig) -> None:
-        self.network, self.dataset, self.parts, self.config = network, dataset, parts, config
+    def __init__(
+        self, network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index], config: TrainingConfig, ranks: Ranks
+    ) -> None:
+        self.network, self.dataset, self.parts, self.config, self.ranks = network, dataset, parts, config, ranks
         self.device = next(network.parameters()).device
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-        self.balance = class_balance(dataset, parts["train"]).to(self.device)
+        balance = class_balance(dataset, parts["train"]).to(self.device)
+        self.measured: nn.Module = _Loss(network, balance, config.weights, ranks)
+        self.trained = ranks.followed(self.measured)
 
     def run(self, number: int) -> tuple[float, float]:
         """Do pass ``number`` (from 1); return the training and the validation loss."""
         config = self.config
         order = np.random.default_rng([config.seed, number]).permutation(self.parts["train"])
-        random = torch.Generator().manual_seed(config.seed * 100_003 + number)
-        torch.manual_seed(config.seed * 100_003 + number)  # of what the network drops
+        seed = config.seed * 100_003 + number + (self.ranks.number << 32)  # each process damages its own alerts
+        random = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # of what the network drops
         softness = SOFTEST * max(0.0, 1.0 - (number - 1) / (HARD_FROM * config.epochs))
         self.network.train()
-        loss, steps = 0.0, math.ceil(len(order) / config.batch)
-        for step, batch in enumerate(batches(self.dataset, order, config.batch)):
-            rate = config.rate * rate_at((number - 1 + step / steps) / config.epochs)
-            loss += descend(self.network, self.optimiser, rate, self._loss(batch, softness, random)) / steps
+        loss, steps = 0.0, self.ranks.shares(order, config.batch)
+        for step, index in enumerate(steps):
+            rate = config.rate * rate_at((number - 1 + step / len(steps)) / config.epochs)
+            found = self._loss(self.trained, batch_of(self.dataset, index), softness, random)
+            loss += descend(self.network, self.optimiser, rate, found) / len(steps)
         self.network.eval()
-        return loss, self._validate()
+        return self.ranks.average(loss), self._validate()
 
-    def _loss(self, batch: Batch, softness: float, random: torch.Generator) -> Tensor:
+    def _loss(self, module: nn.Module, batch: Batch, softness: float, random: torch.Generator) -> Tensor:
         """Return the loss of a batch, in half precision where the device is made for it."""
         how = self.config.augmentation
         turned = turn(self.network.cropped(batch), how, random)
         damaged, hidden = corrupt(turned, how, random)
         true, seen, hidden = turned.to(self.device), damaged.to(self.device), hidden.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            return objective(self.network, true, seen, hidden, self.balance, self.config.weights, softness)
+            found: Tensor = module(true, seen, hidden, softness)
+            return found
 
     @torch.no_grad()
     def _validate(self) -> float:
         """Return the mean validation loss, with the same damage after every pass."""
-        random = torch.Generator().manual_seed(self.config.seed)
-        index = self.parts["validation"]
-        parts = batches(self.dataset, index, 4 * self.config.batch)
-        return sum(float(self._loss(batch, 0.0, random)) * len(batch.labels) for batch in parts) / len(index)
+        random = torch.Generator().manual_seed(self.config.seed + (self.ranks.number << 32))
+        total, count = 0.0, 0.0
+        for index in self.ranks.shares(self.parts["validation"], 4 * self.config.batch):
+            loss = float(self._loss(self.measured, batch_of(self.dataset, index), 0.0, random))
+            together = self.ranks.average(len(index))
+            total, count = total + self.ranks.average(loss) * together, count + together
+        return total / count if count else math.nan
 
 
 def fit(
@@ -144,6 +171,7 @@ def fit(
     config: TrainingConfig,
     progress: Callable[[Epoch], None],
     checkpoint: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Any]:
     """Run the passes, and leave the best weights in the network.
 
@@ -161,6 +189,8 @@ def fit(
         Called after every pass, those of an interrupted training included.
     checkpoint : Checkpoint, optional
         Where the training goes on from, and where it leaves its state after every pass.
+    ranks : Ranks
+        The processes that train together; all end with the same weights.
 
     Returns
     -------
@@ -172,7 +202,7 @@ def fit(
     ModelError
         No pass had a finite validation loss, or the checkpoint is of another training.
     """
-    passes = _Passes(network, dataset, parts, config)
+    passes = _Passes(network, dataset, parts, config, ranks)
     return run_passes(network, passes.optimiser, passes.run, config, progress, checkpoint)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fulgor.models.batches import Batch
 from fulgor.models.dataset import UNLABELLED
 from fulgor.models.decoders import history_detections
+from fulgor.models.distributed import ALONE, Ranks
 from fulgor.models.symmetry import ORDER
 from fulgor.models.ztf import ZtfNetwork
 
@@ -39,7 +40,7 @@ class Weights:
     entropy: float = 0.5
 
 
-def soft_minimum(errors: Tensor, softness: float) -> Tensor:
+def soft_minimum(errors: Tensor, softness: float, ranks: Ranks = ALONE) -> Tensor:
     """Return the least error over the orientations, (N,), softened so that all eight can learn.
 
     Parameters
@@ -48,30 +49,41 @@ def soft_minimum(errors: Tensor, softness: float) -> Tensor:
         (N, 8).
     softness : float
         Temperature as a part of the mean error; 0 is the plain minimum.
+    ranks : Ranks
+        The processes over which that mean is taken.
     """
     if softness <= 0:
         return errors.amin(1)
-    temperature = softness * errors.detach().mean().clamp(min=1e-6)
+    temperature = softness * ranks.mean(errors.mean()).clamp(min=1e-6)
     return -temperature * (torch.logsumexp(-errors / temperature, dim=1) - torch.log(torch.tensor(float(ORDER))))
 
 
-def sequence_loss(network: ZtfNetwork, latent: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
+def sequence_loss(network: ZtfNetwork, latent: Tensor, batch: Batch, hidden: Tensor, ranks: Ranks = ALONE) -> Tensor:
     """Return the robust mean deviation of the history's detections, hidden ones first."""
     points = history_detections(batch.sequence, batch.sequence_mask)
     weight = points * (SEEN_POINT + (1.0 - SEEN_POINT) * hidden)
     deviations = network.sequence_decoder.deviations(latent, batch.sequence)
     loss = torch.sqrt(1.0 + deviations**2) - 1.0
-    return (weight * loss).sum() / weight.sum().clamp(min=1.0)
+    return (weight * loss).sum() / ranks.mean(weight.sum()).clamp(min=1.0)
 
 
-def class_loss(logits: Tensor, labels: Tensor, balance: Tensor, entropy: float) -> Tensor:
+def class_loss(logits: Tensor, labels: Tensor, balance: Tensor, entropy: float, ranks: Ranks = ALONE) -> Tensor:
     """Return the balanced cross-entropy of the labelled alerts, less the entropy that is rewarded."""
     known = labels != UNLABELLED
-    if not bool(known.any()):
-        return logits.sum() * 0.0
+    some = bool(known.any())
     logs = torch.log_softmax(logits[known], dim=1)
-    cross = F.nll_loss(logs, labels[known], weight=balance)
-    return cross + entropy * (logs.exp() * logs).sum(1).mean()
+    cross = F.nll_loss(logs, labels[known], weight=balance) if some else logits.sum() * 0.0
+    spread = (logs.exp() * logs).sum(1).mean() if some else logits.sum() * 0.0
+    weight = balance[labels[known]].sum()
+    return _parted(cross, weight, ranks) + entropy * _parted(spread, known.float().sum(), ranks)
+
+
+def _parted(mean: Tensor, weight: Tensor, ranks: Ranks) -> Tensor:
+    """Return what a mean over this process's alerts adds to that over all of them, times the processes.
+
+    All processes come by here in the same order, also one that has nothing to add.
+    """
+    return mean * (weight / ranks.mean(weight).clamp(min=1e-12))
 
 
 def objective(
@@ -82,8 +94,9 @@ def objective(
     balance: Tensor,
     weights: Weights,
     softness: float,
+    ranks: Ranks = ALONE,
 ) -> Tensor:
-    """Return the loss of one batch.
+    """Return the loss of one batch; of several processes' batches, their mean is the loss of all alerts together.
 
     Parameters
     ----------
@@ -99,10 +112,13 @@ def objective(
         Parts of the objective.
     softness : float
         Of the minimum over orientations.
+    ranks : Ranks
+        The processes that train together; all of them must come by here.
     """
     latents = network.encode(*damaged[:5])
     errors, pixels = network.stamp_decoder.errors(latents.stamp, batch.stamps, batch.masks)
-    stamps = (soft_minimum(errors, softness) * (pixels > 0)).mean()
-    sequence = sequence_loss(network, latents.object, batch, hidden)
-    classes = class_loss(network.classifier(latents.object), batch.labels, balance, weights.entropy)
+    stamps = (soft_minimum(errors, softness, ranks) * (pixels > 0)).mean()
+    stamps = _parted(stamps, torch.ones_like(pixels).sum(), ranks)
+    sequence = sequence_loss(network, latents.object, batch, hidden, ranks)
+    classes = class_loss(network.classifier(latents.object), batch.labels, balance, weights.entropy, ranks)
     return weights.stamps * stamps + weights.sequence * sequence + weights.classes * classes

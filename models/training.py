@@ -25,6 +25,7 @@ from fulgor.errors import ModelError
 from fulgor.models.batches import Index
 from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.distributed import ALONE, Ranks
 from fulgor.models.evaluation import summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import TuningConfig, remembering
@@ -80,6 +81,7 @@ def train(
     preparation: str = "",
     device: str = "cpu",
     history: TuningConfig | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainedModel:
     """Train a ZTF model.
 
@@ -100,6 +102,8 @@ def train(
     history : TuningConfig, optional
         Makes a model of stored history: once the encoder is trained, all behind it is trained again in this way, with
         the stamp latents of earlier alerts (:func:`fulgor.models.finetuning.remembering`).
+    ranks : Ranks
+        The processes that train the weights together; what follows is short, and each does it for itself.
 
     Returns
     -------
@@ -120,8 +124,8 @@ def train(
     torch.manual_seed(config.seed)
     network = new_network(dataset, parts["train"], config).to(device)
     identity = {**asdict(config), "preparation": preparation, "data": dataset.fingerprint()}
-    checkpoint = Checkpoint(folder, identity) if folder else None
-    course = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint)
+    checkpoint = Checkpoint(folder, identity, ranks) if folder else None
+    course = fit(network, dataset, parts, config, progress or (lambda _: None), checkpoint, ranks)
     network.cpu().eval().requires_grad_(False)
     if history is not None:
         network = remembering(network, dataset, parts["train"], history)

@@ -39,11 +39,16 @@ def train(
     threads: int = typer.Option(1, min=1, max=256, help="Threads that torch computes with."),
     cache: Path = typer.Option(None, help="ztf: where prepared alerts are kept; by default in the user's cache."),
 ) -> None:
-    """Train a model, export it for CPU and GPU, and write its card."""
+    """Train a model, export it for CPU and GPU, and write its card.
+
+    A ztf model can be trained by several processes: torchrun --nproc-per-node 4 -m fulgor train ztf ...
+    """
     if stream not in ("ztf", "leela"):
         raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf and leela")
     _require("onnx", "onnxscript", "sklearn", "zuko", "coniferest")
     out, name = out or Path(f"model-{stream}"), name or stream
+    if stream == "leela" or from_model is not None:
+        _alone()
     if stream == "leela":
         if history_stamps:
             raise SettingsError("--history-stamps is for ztf: leela's model takes no history")
@@ -73,6 +78,14 @@ def train(
     if history_stamps:
         raise SettingsError("--history-stamps needs a training from the beginning; leave out --from-model")
     tune_ztf(archive, labels, out, from_model, unlabelled, rehearse, name=name, seed=seed, cache=cache)
+
+
+def _alone() -> None:
+    """Refuse several processes where there is nothing for the others to do."""
+    from fulgor.models.distributed import processes
+
+    if processes() > 1:
+        raise SettingsError("only a ztf model from the beginning is trained by several processes; leave out torchrun")
 
 
 def _require(*packages: str) -> None:

@@ -36,7 +36,7 @@ def train_ztf(
     archives: Sequence[Path], labels: Path | None, out: Path, config: TrainingConfig, *,
     name: str, simulated: bool, device: str, cache: Path | None, history_stamps: bool = False,
 ) -> None:  # fmt: skip
-    """Train a ZTF model, export it and write its card.
+    """Train a ZTF model, export it and write its card; started by torchrun, several processes train it together.
 
     Parameters
     ----------
@@ -59,6 +59,7 @@ def train_ztf(
     """
     from fulgor.consumer.settings import load_settings
     from fulgor.models.device import choose
+    from fulgor.models.distributed import launched
     from fulgor.models.export import save
     from fulgor.models.finetuning import TuningConfig
     from fulgor.models.training import train
@@ -66,18 +67,22 @@ def train_ztf(
     from fulgor.streams.registry import instrument
 
     ztf = instrument("ztf", load_settings({}))
-    dataset = joined([read_labelled(ztf, cache, path, labels) for path in archives])
     config = replace(config, ignored=tuple(FEATURE_NAMES.index(feature) for feature in POSITIONS))
-    with progress("training") as show:
+    preparation, history = ztf.preprocessing_hash, TuningConfig(steps=HISTORY_STEPS, seed=config.seed)
+    with launched(chosen := choose(device)) as ranks, progress("training") as show:
 
         def told(epoch: Epoch) -> None:
-            show(epoch.number, epoch.epochs)
+            if ranks.first:
+                show(epoch.number, epoch.epochs)
 
-        preparation = ztf.preprocessing_hash
-        history = TuningConfig(steps=HISTORY_STEPS, seed=config.seed) if history_stamps else None
+        with ranks.first_before_others():  # it prepares the archives, the others open what it has left
+            dataset = joined([read_labelled(ztf, cache, path, labels, quiet=not ranks.first) for path in archives])
         model = train(
-            dataset, config, told, folder=out, preparation=preparation, device=choose(device), history=history
-        )
+            dataset, config, told, folder=out, preparation=preparation, device=ranks.device(chosen),
+            history=history if history_stamps else None, ranks=ranks,
+        )  # fmt: skip
+    if not ranks.first:
+        return
     data: dict[str, Any] = {
         "archives": [path.name for path in archives],
         "simulated": simulated,
@@ -105,7 +110,7 @@ def _scored(model: TrainedModel, dataset: Dataset, seed: int, out: Path, source:
     return attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source, seed=seed)
 
 
-def read(stream: Stream, cache: Path | None, archive: Path) -> TrainingSet:
+def read(stream: Stream, cache: Path | None, archive: Path, *, quiet: bool = False) -> TrainingSet:
     """Return the prepared alerts of an archive, and tell what was left out."""
     from fulgor.replay.archive import open_archive
     from fulgor.replay.trainingset import prepare_set
@@ -113,6 +118,8 @@ def read(stream: Stream, cache: Path | None, archive: Path) -> TrainingSet:
     opened = open_archive(archive)
     with progress(f"preparing {archive.name}") as show:
         found = prepare_set(opened, stream, cache or _user_cache(), lambda done: show(done, opened.count))
+    if quiet:
+        return found
     listed = "".join(f", {count} {reason}" for reason, count in sorted(found.left_out.items()))
     typer.echo(f"{len(found)} alerts from {archive}{listed}")
     for broken in found.broken[:NAMED]:
@@ -120,13 +127,15 @@ def read(stream: Stream, cache: Path | None, archive: Path) -> TrainingSet:
     return found
 
 
-def read_labelled(stream: Stream, cache: Path | None, archive: Path, table: Path | None) -> Dataset:
+def read_labelled(
+    stream: Stream, cache: Path | None, archive: Path, table: Path | None, *, quiet: bool = False
+) -> Dataset:
     """Return the prepared alerts of an archive with the labels of a table."""
     from fulgor.models.layout import CLASSES
     from fulgor.replay.labels import labels_from_table, table_beside
 
     known = labels_from_table(table or table_beside(archive))
-    return read(stream, cache, archive).dataset(known, CLASSES)
+    return read(stream, cache, archive, quiet=quiet).dataset(known, CLASSES)
 
 
 def joined(parts: Sequence[Dataset]) -> Dataset:

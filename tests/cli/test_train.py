@@ -84,3 +84,10 @@ def test_tuning_needs_more_archives_and_the_same_preparation(archive: Path, tmp_
     (base / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"trained with preparation 0123456789abcdef.*train it again: fulgor train"):
         run("ztf", "--archive", archive, *options, "--unlabelled", archive, "--rehearse", archive)
+
+
+def test_what_one_process_does_is_refused_to_several(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for options in (("leela", "--archive", archive), ("ztf", "--archive", archive, "--from-model", SHIPPED / "ztf")):
+        with pytest.raises(SettingsError, match="trained by several processes; leave out torchrun"):
+            run(*options)
