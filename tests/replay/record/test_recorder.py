@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 from faketopic import A_NIGHT_MS, TOPIC, FakeTopic, message, record, recorder
@@ -94,11 +94,20 @@ def test_nights_out_of_order_lose_nothing_when_one_file_of_two_is_there(tmp_path
     assert contents(tmp_path / "out") == as_recorded(messages)
 
 
+def side_by_side(messages: list[Polled]) -> list[FakeTopic]:
+    """Return two shares of a topic, recorded at the same time: a member that came later would be given all of it."""
+    pair, both_there = [FakeTopic(messages, mine) for mine in ([2], [0, 1])], Barrier(2)
+    for source in pair:
+        joined = source.subscribe
+        source.subscribe = lambda listener, joined=joined: (both_there.wait(60), joined(listener))  # type: ignore[method-assign]
+    return pair
+
+
 def test_the_order_of_reading_does_not_depend_on_who_recorded_what(tmp_path: Path):
     messages = [message(number, offset, minutes=offset * (number + 1)) for offset in range(30) for number in range(3)]
     record(FakeTopic(messages), tmp_path / "one")
     with ThreadPoolExecutor() as pool:
-        pair = [pool.submit(record, FakeTopic(messages, mine), tmp_path / "two") for mine in ([2], [0, 1])]
+        pair = [pool.submit(record, source, tmp_path / "two") for source in side_by_side(messages)]
     assert sorted(each.result().messages for each in pair) == [30, 60]
     one, two = (list(open_archive(tmp_path / name)) for name in ("one", "two"))
     assert one == two
