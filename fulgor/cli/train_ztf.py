@@ -25,7 +25,7 @@ __all__ = ["joined", "read", "read_labelled", "train_ztf"]
 POSITIONS = ("ra", "dec", "ecl_long", "gal_long")
 """Features that the network does not see: they tell where a survey looked, not what it found there."""
 
-HISTORY_STEPS = 1500
+HISTORY_STEPS = 1000
 """Steps of the second phase, in which a model learns to look back."""
 
 NAMED = 5
