@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fulgor.models.ablation.configurations import Configuration
 from fulgor.models.batches import Index, batch_of
-from fulgor.models.dataset import Dataset
+from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import OUTER, Split, inner_splits, outer_folds
 from fulgor.models.evaluation.result import Evaluation
@@ -138,7 +138,8 @@ class _Run:
 
     def simulated(self, base: ZtfNetwork) -> Evaluation:
         """Return the evaluation on simulated objects that were held out."""
-        dataset, index = self.material.simulated, self.parts["test"]
+        dataset, held = self.material.simulated, self.parts["test"]
+        index = held[dataset.labels[held] != UNLABELLED]
         told = infer(base, dataset, index)["probabilities"]
         return self._evaluation(dataset, index.astype(str), index, np.zeros_like(index), told)
 
