@@ -31,12 +31,12 @@ def at_rate(arguments: argparse.Namespace, rate: int) -> dict:
     ):
         workers = start(arguments, database, topic)
         with psycopg.connect(database, autocommit=True) as connection:
-            wait_for(connection, CLAIMED, PARTITIONS, timeout=60)
-            wait_for(connection, OWNERS, len(workers), timeout=60)
+            wait_for(connection, CLAIMED, PARTITIONS, while_alive=workers)
+            wait_for(connection, OWNERS, len(workers), while_alive=workers)
             produce(
                 arguments.bootstrap, arguments.archive, topic, "--split", "--rate", str(rate), "--limit", str(count)
             )
-            wait_for(connection, STORED, count)
+            wait_for(connection, STORED, count, while_alive=workers)
         for worker in workers:
             worker.terminate()
         return together([finish(worker) for worker in workers])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
@@ -74,10 +74,20 @@ def finish(consumer: subprocess.Popen[str], *, timeout: float = 600) -> dict:
     return json.loads(out)
 
 
-def wait_for(connection: psycopg.Connection, query: str, wanted: int, *, timeout: float = 300) -> None:
-    """Wait until a counting query reaches a number."""
+def wait_for(
+    connection: psycopg.Connection,
+    query: str,
+    wanted: int,
+    *,
+    timeout: float = 300,
+    while_alive: Sequence[subprocess.Popen[str]] = (),
+) -> None:
+    """Wait until a counting query reaches a number; not if one of these processes has ended."""
     give_up = time.monotonic() + timeout
     while (found := connection.execute(query).fetchone()[0] or 0) < wanted:
+        for process in while_alive:
+            if process.poll() is not None:
+                raise SystemExit(f"a consumer ended early:\n{process.communicate()[1]}")
         if time.monotonic() > give_up:
             raise SystemExit(f"{found} of {wanted} after {timeout:.0f} s: {query}")
         time.sleep(0.1)

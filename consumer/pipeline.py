@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import repeat
 from time import monotonic, perf_counter
 from typing import Any
@@ -105,6 +106,8 @@ class Pipeline:
         self._failing: set[int] = set()
         self._deadline_s = deadline_s
         self._metrics = metrics
+        # Looked up for each message, a label would take longer than what it counts.
+        self._seconds, self._items = cache(metrics.stage_seconds.labels), cache(metrics.stage_items.labels)
         self._buckets: Buckets[_Slot] = Buckets(batch_size)
         self._pending: list[Pending] = []
         self._decoded: list[_Decoded] = []
@@ -190,7 +193,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - the quarantine: whatever a message does to the decoder, it is kept
             pending.dead.append(dead_letter(Coordinates(*_place(pending), 0, 0, 1, 1), "decode", error))
             return []
-        self._metrics.stage_items.labels("decode").inc(len(records))
+        self._items("decode").inc(len(records))
         if not records:
             pending.empty.append((-1, 0))
         return records
@@ -219,7 +222,7 @@ class Pipeline:
 
     def _scorable(self, one: _Decoded, items: Sequence[Item]) -> Iterator[_Slot]:
         pending = one.pending
-        self._metrics.stage_items.labels("prepare").inc(len(items))
+        self._items("prepare").inc(len(items))
         if not items:
             pending.empty.append((one.where[3], one.records))
         for index, item in enumerate(items):
@@ -259,7 +262,7 @@ class Pipeline:
         known = self._pasts(items, scorer)
         with self._timed(stage):
             rows = predict(scorer.predictor, items, known)
-        self._metrics.stage_items.labels(stage).inc(len(slots))
+        self._items(stage).inc(len(slots))
         return [
             slot.result(row, scorer, past) for slot, row, past in zip(slots, rows, known or repeat(None), strict=False)
         ]
@@ -277,7 +280,7 @@ class Pipeline:
         try:
             yield
         finally:
-            self._metrics.stage_seconds.labels(stage).inc(perf_counter() - started)
+            self._seconds(stage).inc(perf_counter() - started)
 
 
 def _place(pending: Pending) -> tuple[int, int, int]:

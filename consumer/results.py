@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,9 @@ def result(
 
 def _is_storable(vector: np.ndarray[Any, Any]) -> bool:
     """Tell whether a latent is finite and fits half precision, in which nearest neighbours are looked for."""
-    return bool(np.isfinite(vector).all() and np.abs(vector).max(initial=0.0) <= _LARGEST_HALF)
+    return bool(np.abs(vector).max(initial=0.0) <= _LARGEST_HALF)  # which NaN is not, either
 
 
 def _floats(values: np.ndarray[Any, Any]) -> list[float | None]:
     """Return float32 values as a list, None for what is not finite: a score is NULL, never NaN."""
-    return [float(value) if np.isfinite(value) else None for value in values]
+    return [value if isfinite(value) else None for value in values.tolist()]
