@@ -9,8 +9,11 @@ import torch
 from fulgor.errors import ModelError
 from fulgor.models.augmentation import Augmentation
 from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.export import example
 from fulgor.models.finetuning import TuningConfig, Views, tune, views
+from fulgor.models.finetuning import _fold as fold
 from fulgor.models.training import TrainedModel
+from fulgor.models.ztf import Architecture, ZtfNetwork
 
 CONFIG = TuningConfig(steps=60, batch=32, rehearsed=8, count=2)
 
@@ -48,3 +51,17 @@ def test_the_first_view_is_of_the_stamps_as_they_are(trained: TrainedModel, data
 def test_labels_are_needed(trained: TrainedModel, seen: Views) -> None:
     with pytest.raises(ModelError, match="no labelled real alert"):
         tune(trained.network, seen.unlabelled(), seen, CONFIG)
+
+
+@pytest.mark.parametrize("cell", ["decay-gru", "diagonal-ssm"])
+@pytest.mark.parametrize("sees", [("curve", "metadata", "stamps"), ("metadata", "stamps"), ("curve",), ("metadata",)])
+def test_a_network_of_evened_latents_becomes_one_of_latents_as_they_are(sees: tuple[str, ...], cell: str) -> None:
+    torch.manual_seed(0)
+    architecture = Architecture(7, 21, 1, steps=5, sees=sees, cell=cell)
+    network = ZtfNetwork(architecture).eval().requires_grad_(False)
+    network.recurrence.absent.copy_(torch.randn(64))
+    latents, (*_, sequence, present, features) = torch.randn(4, 64), example(architecture, 4)
+    centre, scale = torch.randn(64), 0.5 + torch.rand(64)
+    before = network.combined((latents - centre) / scale, sequence, present, features)
+    fold(network, centre, scale)
+    torch.testing.assert_close(network.combined(latents, sequence, present, features), before, rtol=1e-4, atol=1e-5)
