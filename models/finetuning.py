@@ -24,7 +24,7 @@ from fulgor.models.objective import class_loss, sequence_loss
 from fulgor.models.stamphistory import StampHistory
 from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["TuningConfig", "Views", "remembering", "tune", "views"]
+__all__ = ["LOOKING_BACK", "TuningConfig", "Views", "remembering", "tune", "views"]
 
 CLIP = 5.0
 """Largest norm of a gradient."""
@@ -74,6 +74,10 @@ class TuningConfig:
     sequence: float = 0.05
     seed: int = 0
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(turned=1.0, forgotten=0.1))
+
+
+LOOKING_BACK = TuningConfig(steps=1000)
+"""How everything behind the encoder learns to look back, where an archive holds thousands of alerts."""
 
 
 class Views(NamedTuple):

@@ -17,6 +17,7 @@ from fulgor.models.division import Division
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
+from fulgor.models.finetuning import LOOKING_BACK, remembering
 from fulgor.models.fitting import Index, TrainingConfig, class_balance, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
@@ -60,6 +61,8 @@ def retrain(
 ) -> tuple[TrainedModel, HeldOut]:  # fmt: skip
     """Tune all weights of a model on labelled alerts, and compare both on held-out ones.
 
+    A model of stored history then learns to look back anew: its encoder has changed, and with it what is stored.
+
     Parameters
     ----------
     dataset : Dataset
@@ -76,18 +79,22 @@ def retrain(
     Raises
     ------
     ModelError
-        The training diverged.
+        The training diverged, or the base takes stored history and these alerts have none to learn from.
     """
     parts = division.parts
     own = replace(config, size=base.architecture.size, width=base.architecture.width, seed=division.seed)
     torch.manual_seed(own.seed)
     network = copy.deepcopy(base).requires_grad_(True)
-    history = fit(network, dataset, parts, own, progress or (lambda _: None))
+    course = fit(network, dataset, parts, own, progress or (lambda _: None))
     network.eval().requires_grad_(False)
+    if base.architecture.history_stamps:
+        look_back = replace(LOOKING_BACK, seed=own.seed)
+        network = remembering(network, dataset, parts["train"], look_back)
+        course["history"] = asdict(look_back)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
     baseline = MetadataBaseline(dataset, parts["train"])
-    model = TrainedModel(network, baseline, reference, {}, division.entry(dataset), {**asdict(own), **history})
+    model = TrainedModel(network, baseline, reference, {}, division.entry(dataset), {**asdict(own), **course})
     held_out = compare(dataset, parts["test"], base, network)
     metrics = {**measure(model, dataset, parts["test"]), "against_live": asdict(held_out)}
     return replace(model, metrics=metrics), held_out

@@ -13,7 +13,7 @@ import typer
 
 from fulgor.cli.output import JSON, emit, emit_one
 from fulgor.cli.session import DATABASE, STREAM, opened
-from fulgor.errors import ArchiveError, MalformedError
+from fulgor.errors import ArchiveError, MalformedError, ModelError
 
 if TYPE_CHECKING:
     from fulgor.consumer.stream import Item, Stream
@@ -62,7 +62,13 @@ def sample(
     from fulgor.replay.archive import open_archive
     from fulgor.streams.registry import instrument
 
-    stream = instrument(read_card(folder)["stream"], load_settings())
+    card = read_card(folder)
+    if card["recurrence"].get("history_stamps"):
+        raise ModelError(
+            f"{folder} takes the stored stamps of earlier alerts, which single alerts of an archive lack; its training"
+            " keeps a sample: fulgor train ztf --history-stamps"
+        )
+    stream = instrument(card["stream"], load_settings())
     predictor = stream.load_model(folder, "cpu", 1)
     broken: Counter[str] = Counter()
     items = _drawn(_items(stream, open_archive(archive), broken), count)
@@ -71,8 +77,9 @@ def sample(
         for batch in (items[start : start + _BATCH] for start in range(0, len(items), _BATCH))
     ]
     latents, scores = (np.concatenate([output[name] for output in outputs]) for name in ("latent", "scores"))
-    card = attach_sample(folder, latents, scores)
-    emit_one({"model": card["name"], "hash": card["model_hash"], **card["sample"], "left_out": broken}, as_json=as_json)
+    written = attach_sample(folder, latents, scores)
+    told = {"model": written["name"], "hash": written["model_hash"], **written["sample"], "left_out": broken}
+    emit_one(told, as_json=as_json)
 
 
 def _drawn(items: Iterable[Item], count: int) -> list[Item]:

@@ -137,6 +137,7 @@ def _save(
     from fulgor.models.drift import attach_sample
     from fulgor.models.export import save
     from fulgor.models.fitting import infer
+    from fulgor.models.lookback import predict
     from fulgor.models.scores.attach import attach_scores
     from fulgor.models.serving import load
 
@@ -147,7 +148,7 @@ def _save(
         training, reference = (infer(model.network, dataset, index) for index in (parts["train"], held_out))
         source = f"held out of {data['archive']}"
         return attach_scores(out, training, dataset.labels[parts["train"]], reference, source=source)
-    outputs = load(out, "cpu").predict(dataset.take(held_out))
+    outputs = predict(load(out, "cpu"), dataset, held_out)
     return attach_sample(out, np.asarray(outputs["latent"]), np.asarray(outputs["scores"]))
 
 

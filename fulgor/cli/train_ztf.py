@@ -25,9 +25,6 @@ __all__ = ["joined", "read", "read_labelled", "train_ztf"]
 POSITIONS = ("ra", "dec", "ecl_long", "gal_long")
 """Features that the network does not see: they tell where a survey looked, not what it found there."""
 
-HISTORY_STEPS = 1000
-"""Steps of the second phase, in which a model learns to look back."""
-
 NAMED = 5
 """Broken messages that are named on the screen."""
 
@@ -61,14 +58,14 @@ def train_ztf(
     from fulgor.models.device import choose
     from fulgor.models.distributed import launched
     from fulgor.models.export import save
-    from fulgor.models.finetuning import TuningConfig
+    from fulgor.models.finetuning import LOOKING_BACK
     from fulgor.models.training import train
     from fulgor.preprocessing.ztf import FEATURE_NAMES
     from fulgor.streams.registry import instrument
 
     ztf = instrument("ztf", load_settings({}))
     config = replace(config, ignored=tuple(FEATURE_NAMES.index(feature) for feature in POSITIONS))
-    preparation, history = ztf.preprocessing_hash, TuningConfig(steps=HISTORY_STEPS, seed=config.seed)
+    preparation, history = ztf.preprocessing_hash, replace(LOOKING_BACK, seed=config.seed)
     with launched(chosen := choose(device)) as ranks, progress("training") as show:
 
         def told(epoch: Epoch) -> None:

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from fulgor.cli.app import app
+from fulgor.cli.drift import sample
 from fulgor.errors import ArchiveError, ModelError, SettingsError
+from fulgor.models import training
 from fulgor.models.card import model_hash
+from fulgor.models.dataset import Dataset
+from fulgor.models.finetuning import LOOKING_BACK, TuningConfig
+from fulgor.models.lookback import ABSENT, earlier_alerts
 from fulgor.models.serving import SHIPPED, load
 from fulgor.preprocessing.ztf import DEFAULT
 from fulgor.replay.simulate.ztf import simulate, write_archive
@@ -44,6 +50,39 @@ def test_an_archive_becomes_a_model(archive: Path, tmp_path: Path) -> None:
     card = json.loads((tmp_path / "model" / "card.json").read_text())
     assert card["data"]["simulated"] is True
     assert card["data"]["alerts"] == 250
+
+
+def test_stored_history_is_learnt_where_it_is_asked_for(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[TuningConfig | None, bool]] = []
+
+    def train(dataset: Dataset, *_: object, history: TuningConfig | None, **__: object) -> None:
+        asked.append((history, bool((earlier_alerts(dataset) != ABSENT).any())))
+        raise ModelError("enough")
+
+    monkeypatch.setattr(training, "train", train)
+    words = ("ztf", "--archive", archive, "--out", tmp_path, "--cache", tmp_path / "cache", "--seed", "7")
+    for more in ((), ("--history-stamps",)):
+        with pytest.raises(ModelError, match="enough"):
+            run(*words, *more)
+    assert asked == [(None, True), (replace(LOOKING_BACK, seed=7), True)]
+
+
+def test_a_sample_of_single_alerts_says_nothing_of_stored_history(archive: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(SHIPPED / "ztf", tmp_path / "model"))
+    card = json.loads((copy / "card.json").read_text())
+    card["recurrence"]["history_stamps"] = True
+    card["model_hash"] = model_hash(card)
+    (copy / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="takes the stored stamps of earlier alerts"):
+        sample(copy, archive)
+
+
+@pytest.mark.parametrize("words", [("leela",), ("ztf", "--from-model", "x", "--unlabelled", "y", "--rehearse", "z")])
+def test_stored_history_is_learnt_from_the_beginning_by_ztf_alone(words: tuple[str, ...], archive: Path) -> None:
+    with pytest.raises(SettingsError, match="--history-stamps"):
+        run(*words, "--archive", archive, "--history-stamps")
 
 
 def test_an_unknown_stream_is_refused() -> None:

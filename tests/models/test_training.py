@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from fulgor.errors import ModelError
 from fulgor.models.dataset import Dataset
+from fulgor.models.finetuning import TuningConfig
 from fulgor.models.fitting import TrainingConfig
 from fulgor.models.passes import Epoch
 from fulgor.models.training import PARTS, TrainedModel, train
@@ -45,6 +47,20 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(dataset: Dataset
     assert (tmp_path / "curves.csv").read_text().splitlines()[0] == "epoch,training_loss,validation_loss"
     with pytest.raises(ModelError, match="belongs to another training: its preparation differ"):
         train(dataset, config, folder=tmp_path, preparation="other")
+
+
+def test_looking_back_is_learnt_after_the_encoder(linked: Dataset, tmp_path: Path) -> None:
+    config = TrainingConfig(size=21, width=1, epochs=1, seed=4)
+    plain = train(linked, config, folder=tmp_path)
+    passes: list[int] = []
+    history = TuningConfig(steps=3, count=1)
+    model = train(linked, config, lambda epoch: passes.append(epoch.number), folder=tmp_path, history=history)
+    assert passes == [1]  # told of the checkpoint's, not run again
+    assert model.network.architecture == replace(plain.network.architecture, history_stamps=True)
+    assert model.training["history"]["steps"] == 3
+    for name, value in plain.network.encoder.state_dict().items():
+        assert torch.equal(value, model.network.encoder.state_dict()[name]), name
+    assert model.metrics["alerts"] == plain.metrics["alerts"]
 
 
 def test_too_little_data_is_an_error(dataset: Dataset) -> None:
