@@ -2,7 +2,8 @@
 
 Astorga et al. 2018 use it on stamps of transients. Theirs: the layers D-500-500-2000-10 and back, the prior
 of Gaussians, the bound, pre-training as an autoencoder, the start from a mixture fitted to its codes. Ours:
-stamps as ALeRCE prepares them, and the autoencoder trained at once instead of layer by layer.
+stamps as ALeRCE prepares them, the autoencoder trained at once instead of layer by layer, and a variance of the
+codes that starts small.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ __all__ = ["LATENT", "Vade", "bound", "rebuilt", "start"]
 LATENT: Final = 10
 PIXELS: Final = 3 * SIZE**2
 LAYERS: Final = (PIXELS, 500, 500, 2000)
+START: Final = -4.0
+"""Logarithm of a code's variance before training."""
 
 
 class Vade(nn.Module):
@@ -38,6 +41,8 @@ class Vade(nn.Module):
         super().__init__()
         self.encoder = _layers(LAYERS)
         self.mean, self.log_variance = (nn.Linear(LAYERS[-1], LATENT) for _ in range(2))
+        # The autoencoder's codes spread over less than 1: noise of that size would drown what it has learnt.
+        nn.init.constant_(self.log_variance.bias, START)
         self.decoder = nn.Sequential(_layers((LATENT, *LAYERS[:0:-1])), nn.Linear(LAYERS[1], PIXELS))
         self.weights = nn.Parameter(torch.zeros(clusters))
         self.centres = nn.Parameter(torch.zeros(clusters, LATENT))
