@@ -39,7 +39,7 @@ class Earlier(NamedTuple):
 # Of two alerts of an object at one time, which there should not be, the first by name: whichever came first.
 _STORED = sql.SQL(
     "(SELECT l.alert, l.stamp_latent FROM fulgor.latent l WHERE l.stream = {stream} AND l.object = {object}"
-    " AND l.time = {time} AND l.model_id = {model} AND l.stamp_latent IS NOT NULL"
+    " AND l.time = {time}{span} AND l.model_id = {model} AND l.stamp_latent IS NOT NULL"
     ' ORDER BY l.alert COLLATE "C" LIMIT 1)'
 )
 _READ = sql.SQL(
@@ -48,6 +48,8 @@ _READ = sql.SQL(
     " CROSS JOIN LATERAL {stored} stored"
 ).format(
     stored=_STORED.format(
+        # Nights before the first and after the last are then not even opened.
+        span=sql.SQL(" AND l.time BETWEEN %(first)s AND %(last)s"),
         stream=sql.Placeholder("stream"),
         object=sql.Identifier("w", "object"),
         time=sql.Identifier("w", "time"),
@@ -90,11 +92,14 @@ class HistoryReader:
         named = list(dict.fromkeys(wanted))
         if not named:
             return {}
+        times = [one.time for one in named]
         parameters = {
             "stream": self._stream,
             "model": model_id,
             "objects": [one.object for one in named],
-            "times": [one.time for one in named],
+            "times": times,
+            "first": min(times),
+            "last": max(times),
         }
         with self._connection.cursor(binary=True) as cursor:
             rows: list[tuple[Any, ...]] = cursor.execute(_READ, parameters, prepare=True).fetchall()
@@ -136,6 +141,7 @@ SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM queued)
 ).format(
     page=sql.Literal(_ARRIVALS),
     stored=_STORED.format(
+        span=sql.SQL(""),
         stream=sql.Identifier("s", "stream"),
         object=sql.Identifier("s", "object"),
         time=sql.Identifier("named", "time"),
