@@ -11,33 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from fulgor.consumer.fetch import Place, fetch
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.messages import Partition
-from fulgor.errors import ArchiveError
+from fulgor.errors import ArchiveError, TopicError
 from fulgor.replay.archive import open_archive
 from fulgor.replay.archived import Archive, ArchivedMessage, is_recording
+from fulgor.storage.places import StoredPlace
 
-__all__ = ["MessageFinder", "StoredPlace"]
+__all__ = ["ARCHIVE", "MessageFinder"]
 
 ARCHIVE: Final = "archive"
 _NEAR: Final = 8
-
-
-class StoredPlace(NamedTuple):
-    """Where a row's message lies, by the columns of its feed and its offset.
-
-    `cluster` is the broker's cluster id, ``archive`` for files; `topic` then is the archive's path, `topic_id` its
-    content, `offset` its index.
-    """
-
-    cluster: str
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
 
 
 class MessageFinder:
@@ -65,6 +52,7 @@ class MessageFinder:
         self._cluster = cluster
         self._recordings = [RecordedArchive(path) for path in recordings]
         self._archives: dict[str, Archive | None] = {}
+        self._topic_ids: dict[str, str | None] = {}
 
     def find(self, places: Iterable[StoredPlace], *, timeout_s: float = 20.0) -> dict[StoredPlace, bytes]:
         """Return the messages that are still to be had.
@@ -90,16 +78,46 @@ class MessageFinder:
         found = self._at_rest(wanted)
         if self._cluster is None:
             return found
+        self._topic_ids.clear()
         left = {
             Place(Partition(place.topic, place.partition), place.offset): place
             for place in wanted
-            if place not in found and place.cluster == self._cluster.id
+            if place not in found and self._is_that_topic(place)
         }
         return found | {left[at]: value for at, value in fetch(self._cluster, left, timeout_s=timeout_s).items()}
 
     def reaches(self, place: StoredPlace) -> bool:
         """Tell whether a message that is not found there is gone, and not just out of our reach."""
         return place.cluster == ARCHIVE or (self._cluster is not None and place.cluster == self._cluster.id)
+
+    def why_not(self, place: StoredPlace) -> str:
+        """Return in words why `find` does not give a place's message."""
+        if place.cluster == ARCHIVE:
+            archive = self._open(place.topic)
+            if archive is None:
+                return f"archive {place.topic} is not there any more"
+            if archive.identity.content != place.topic_id:
+                return f"archive {place.topic} has changed since it was read"
+            return f"archive {place.topic} is cut or damaged before message {place.offset}"
+        where = f"topic {place.topic!r}, partition {place.partition}, offset {place.offset}"
+        if self._cluster is None:
+            return f"{where}: no broker answered"
+        if place.cluster != self._cluster.id:
+            return f"{where}: is of another cluster than {self._cluster.bootstrap}; name its broker with --bootstrap"
+        if not self._is_that_topic(place):
+            return f"{where}: the topic was deleted, or made anew"
+        return f"{where}: the broker does not hold it any more"
+
+    def _is_that_topic(self, place: StoredPlace) -> bool:
+        """Say whether the topic is still the one that was read: another of its name numbers its messages anew."""
+        if self._cluster is None or place.cluster != self._cluster.id:
+            return False
+        if place.topic not in self._topic_ids:
+            try:
+                self._topic_ids[place.topic] = self._cluster.topic_id(place.topic)
+            except TopicError:
+                self._topic_ids[place.topic] = None  # deleted
+        return self._topic_ids[place.topic] == place.topic_id
 
     def _at_rest(self, places: Sequence[StoredPlace]) -> dict[StoredPlace, bytes]:
         in_archives = sorted(place for place in places if place.cluster == ARCHIVE)

@@ -17,9 +17,10 @@ from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pending, Pipeline
 from fulgor.consumer.stream import Stream
-from fulgor.replay.lookup import MessageFinder, StoredPlace
+from fulgor.replay.lookup import MessageFinder
 from fulgor.storage.database import Connection
 from fulgor.storage.history import HistoryReader
+from fulgor.storage.places import StoredPlace
 from fulgor.storage.rescores import Waiting, mark_gone, read_waiting, revise
 from fulgor.storage.rows import Result
 

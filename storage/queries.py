@@ -27,7 +27,17 @@ from fulgor.storage.results import (
 )
 from fulgor.storage.sky import cone
 
-__all__ = ["ConeMatch", "Neighbour", "ScoredAlert", "anomalies", "cone", "nearest", "night_bounds", "object_history"]
+__all__ = [
+    "ConeMatch",
+    "Neighbour",
+    "ScoredAlert",
+    "anomalies",
+    "cone",
+    "nearest",
+    "night_bounds",
+    "object_history",
+    "scored_alert",
+]
 
 Metric = Literal["cosine", "l2"]
 
@@ -173,6 +183,23 @@ def object_history(
     if not rows:
         raise FulgorError(f"stream '{stream}' has no alert of object '{object_id}' scored by model {which.name}")
     return [ScoredAlert(**shared(row, which)) for row in reversed(rows)]
+
+
+def scored_alert(connection: Connection, stream: str, alert: str, *, model: str | None = None) -> ScoredAlert | None:
+    """Return what a model made of an alert; None where it has not scored it.
+
+    Raises
+    ------
+    ModelError
+        There is no such model.
+    """
+    which = model_of(connection, stream, model)
+    query = sql.SQL(
+        "SELECT {columns} FROM fulgor.latent l WHERE l.stream = %(stream)s AND l.model_id = %(model)s"
+        " AND l.alert = %(alert)s ORDER BY l.time DESC LIMIT 1"
+    ).format(columns=SCORES)
+    rows = fetch(connection, query, which, {"alert": alert})
+    return ScoredAlert(**shared(rows[0], which)) if rows else None
 
 
 def night_bounds(night: date) -> tuple[datetime, datetime]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from fulgor.consumer.fetch import fetch
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.demo.results import NightRows, StoredAlert
-from fulgor.errors import DiskFullError, MalformedError, SettingsError
+from fulgor.errors import MalformedError, SettingsError
+from fulgor.plots.files import write_figure
 from fulgor.plots.night import NightPicture, night_picture
 from fulgor.plots.stamps import Card, Stamps
 from fulgor.plots.style import looks
@@ -23,7 +22,6 @@ __all__ = ["CARDS", "draw_night", "make_folder"]
 
 CARDS = 6
 _BANDS = {1: "g", 2: "r", 3: "i"}
-_DPI = 100
 
 
 def make_folder(folder: Path) -> None:
@@ -88,16 +86,7 @@ def draw_night(
         curve=alert_curve(packets[shown.alert]) if shown else None,
         curve_heading=f"Light curve of {shown.object} ({chosen.index(shown) + 1})" if shown else "",
     )
-    _write(night_picture(night), path)
-
-
-def _write(figure: Figure, path: Path) -> None:
-    try:
-        figure.savefig(path, dpi=_DPI)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFullError(f"{path}: no space left for the picture") from error
-        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+    write_figure(night_picture(night), path)
 
 
 def _packets(alerts: Sequence[StoredAlert], cluster: Cluster) -> dict[str, ZtfAlert]:

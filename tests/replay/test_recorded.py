@@ -14,11 +14,12 @@ import fulgor.replay.record.file as file_module
 from fulgor.consumer.messages import Partition
 from fulgor.errors import ArchiveError, SettingsError
 from fulgor.replay.archive import open_archive
-from fulgor.replay.lookup import MessageFinder, StoredPlace
+from fulgor.replay.lookup import MessageFinder
 from fulgor.replay.record.check import check_recording
 from fulgor.replay.record.identify import identify_ztf
 from fulgor.replay.record.layout import message_files
 from fulgor.replay.source import ArchiveSource
+from fulgor.storage.places import StoredPlace
 
 from .conftest import container
 

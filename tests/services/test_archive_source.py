@@ -19,10 +19,11 @@ from fulgor.consumer.consume import Consumption, consume
 from fulgor.consumer.settings import Settings
 from fulgor.errors import ArchiveError
 from fulgor.replay.archive import Archive, open_archive
-from fulgor.replay.lookup import MessageFinder, StoredPlace
+from fulgor.replay.lookup import MessageFinder
 from fulgor.replay.source import ArchiveSource
 from fulgor.storage.database import connect
 from fulgor.storage.migrate import migrate
+from fulgor.storage.places import StoredPlace
 
 pytestmark = pytest.mark.services
 

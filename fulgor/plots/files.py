@@ -1,0 +1,33 @@
+"""Figures into files."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from fulgor.errors import DiskFullError, SettingsError
+
+__all__ = ["write_figure"]
+
+_DPI = 100
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the file's name ends with.
+
+    Raises
+    ------
+    DiskFullError, SettingsError
+        The file cannot be written, or is of no such format.
+    """
+    try:
+        figure.savefig(path, dpi=_DPI)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            path.unlink(missing_ok=True)
+            raise DiskFullError(f"{path}: no space left for the picture") from error
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+    except ValueError as error:  # its only way to say that it does not know the format
+        raise SettingsError(f"{path}: {error}") from error
