@@ -12,7 +12,7 @@ import typer
 
 from fulgor.cli.output import JSON, emit_one
 from fulgor.cli.progress import progress
-from fulgor.cli.session import DATABASE, opened
+from fulgor.cli.session import DATABASE, opened_by
 from fulgor.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _folder(which: str, settings: Settings, stream: Instrument) -> Path:
     if Path(which).is_dir():
         return Path(which)
     url = database_url(settings)
-    with opened(settings.database) as connection:
+    with opened_by(settings) as connection:
         live = which == "live"
         chosen = live_model(connection, stream.name) if live else find_model(connection, which, stream.name)
     return model_source(settings, stream, url).folder(chosen)
@@ -155,7 +155,7 @@ def _save(
 def _add(out: Path, settings: Settings, stream: Instrument) -> None:
     from fulgor.cli.services import database_url, model_source
 
-    with opened(settings.database) as connection:
+    with opened_by(settings) as connection:
         model_source(settings, stream, database_url(settings)).add(connection, out)
 
 

@@ -19,8 +19,12 @@ SYNODIC_MONTH = 29.530588  # days
 _FULL_MOON = 2460304.5  # a full moon, JD
 _DARK = 0.62  # Palomar's nights lie between these fractions of a Julian day
 _DAWN = 0.98
-_LIMIT_MARGIN = 0.85  # magnitudes by which ZTF's limits are brighter than a matched filter's 5 sigma
-_SKY = {1: 72.0, 2: 170.0}  # counts per pixel without a moon, zero point 26.2
+_LIMIT_MARGIN = 1.0  # magnitudes by which ZTF's limits are brighter than a matched filter's 5 sigma
+_ZERO_POINT = 26.2
+_SKY = {1: 84.0, 2: 190.0}  # counts per pixel without a moon, zero point 26.2
+_MOON = {1: 190.0, 2: 115.0}  # variance that a full moon adds to a pixel, counts squared
+_READ_VARIANCE = 13.5  # counts squared
+_GAIN = 10.0  # counts of sky for each count squared of its variance
 
 Array = NDArray[np.float64]
 
@@ -54,7 +58,7 @@ class Nights:
         return cls(
             first=first,
             clear=rng.random(count) < 0.8,
-            seeing=rng.lognormal(np.log(2.2), 0.28, count).clip(1.45, 4.3),
+            seeing=rng.lognormal(np.log(2.25), 0.32, count).clip(1.45, 4.6),
             transparency=np.where(rng.random(count) < 0.7, 0.0, rng.exponential(0.45, count)),
         )
 
@@ -72,7 +76,7 @@ class Visits:
     fwhm : ndarray
         Width of the point spread function, pixels.
     sky : ndarray
-        Sky level, counts per pixel.
+        Sky level of the images as they are shipped: brought to the template's, counts per pixel.
     noise : ndarray
         Standard deviation of the sky, counts per pixel.
     zero_point : ndarray
@@ -102,9 +106,17 @@ def limiting_magnitude(zero_point: Array, noise: Array, fwhm: Array) -> Array:
     return np.asarray(zero_point - 2.5 * np.log10(5.0 * noise * np.sqrt(4.0 * np.pi) * sigma) - _LIMIT_MARGIN)
 
 
-def _moonlight(jd: Array) -> Array:
+def _moonlit(jd: Array) -> Array:
+    """Return the part of the moon's disc that is lit, which is about the part of the night that it is up."""
     phase = 2.0 * np.pi * (jd - _FULL_MOON) / SYNODIC_MONTH
-    return np.asarray(((1.0 + np.cos(phase)) / 2.0) ** 3)
+    return np.asarray((1.0 + np.cos(phase)) / 2.0)
+
+
+def _moonlight(rng: np.random.Generator, jd: Array, fid: NDArray[np.int64]) -> Array:
+    """Draw the variance that the moon adds to a pixel: its light where it is up, stronger near it."""
+    lit = _moonlit(jd)
+    up = rng.random(len(jd)) < lit
+    return np.where(fid == 1, _MOON[1], _MOON[2]) * lit**2 * up * rng.lognormal(0.0, 0.35, len(jd))
 
 
 def visit(rng: np.random.Generator, nights: Nights, start: float, end: float, rate: float) -> Visits:
@@ -137,13 +149,13 @@ def _conditions(rng: np.random.Generator, nights: Nights, jd: Array, night: NDAr
     air = rng.lognormal(0.0, 0.1, count)
     fwhm = nights.seeing[night] * np.where(fid == 1, 1.08, 1.0) * air
     loss = nights.transparency[night] * rng.lognormal(0.0, 0.3, count) + rng.exponential(0.05, count)
-    base = np.where(fid == 1, _SKY[1], _SKY[2])
-    moon = np.where(fid == 1, 1.0, 0.55) * _moonlight(jd)
-    sky = base * (1.0 + moon) * rng.lognormal(0.0, 0.24, count)
-    # Some images are far noisier than their sky: scattered light, amplifiers, other people's satellites.
-    excess = np.where(rng.random(count) < 0.38, 1.0 + rng.exponential(0.6, count), 1.0)
-    noise = np.sqrt(17.0 + sky / 13.0) * rng.lognormal(0.02, 0.06, count) * excess
     zero_point = np.where(fid == 1, 26.29, 26.27) + rng.normal(-0.03, 0.07, count) - loss
+    # An image is brought to the background of its template, taken without a moon; its noise is its own.
+    level = np.exp(rng.normal(np.log([_SKY[1], _SKY[2]]), [0.25, 0.33]))[fid - 1]
+    sky = level * 10.0 ** (0.4 * (zero_point - _ZERO_POINT)) * rng.lognormal(0.0, 0.03, count)
+    noise = np.sqrt(_READ_VARIANCE + level / _GAIN + _moonlight(rng, jd, fid)) * rng.lognormal(0.02, 0.05, count)
+    # Some images are noisier than that: scattered light, other people's satellites.
+    noise *= np.where(rng.random(count) < 0.1, 1.0 + rng.exponential(0.4, count), 1.0)
     limit = limiting_magnitude(zero_point, noise, fwhm) + rng.normal(0.0, 0.12, count)
     return Visits(jd, fid.astype(np.int64), fwhm, sky, noise, zero_point, limit, _calibration(rng, fid))
 

@@ -96,7 +96,7 @@ def panstarrs(rng: np.random.Generator, near: Neighbours) -> dict[str, Any]:
 
 def _offset(rng: np.random.Generator) -> float:
     """Draw arcseconds between two catalogues' positions of one source: moved, blended and faint ones stray."""
-    return float(rng.rayleigh(0.15 if rng.random() < 0.85 else 0.6))
+    return float(rng.rayleigh(0.19 * rng.lognormal(0.0, 0.6)))
 
 
 def _absent(rank: int) -> dict[str, Any]:
@@ -105,10 +105,10 @@ def _absent(rank: int) -> dict[str, Any]:
 
 
 def _star_score(rng: np.random.Generator, star: bool, r: float) -> float:
-    if rng.random() < 0.05 + (0.3 if r < 13.5 else 0.0):
-        return 0.5  # no classification
     confusion = np.clip((r - 18.5) / 3.5, 0.03, 1.0)
-    if rng.random() < 0.35 * confusion:
+    if rng.random() < 0.04 + 0.22 * confusion + (0.3 if r < 13.5 else 0.0):
+        return 0.5  # no classification
+    if rng.random() < 0.4 * confusion:
         return float(rng.random())
     wrong = float(rng.beta(0.5, 20.0 - 14.0 * confusion))
     return 1.0 - wrong if star else wrong
@@ -123,9 +123,9 @@ def reference_source(rng: np.random.Generator, near: Neighbours, place: Place, b
     magnitude = float(near.magnitudes[band, index])
     faint = magnitude > 21.5
     if near.star[index] or faint:
-        chi, sharp = rng.lognormal(np.log(0.66), 0.4), rng.normal(-0.012, 0.025)
+        chi, sharp = rng.lognormal(np.log(0.66), 0.4), rng.normal(-0.025, 0.035)
     else:
-        chi, sharp = rng.lognormal(np.log(2.2), 0.65), rng.gamma(1.5, 0.17)
+        chi, sharp = rng.lognormal(np.log(2.2), 0.65), rng.gamma(1.5, 0.13)
     error = float(np.hypot(0.011, 0.03 * 10.0 ** (0.35 * (magnitude - 20.0))) * rng.lognormal(0.0, 0.2))
     return {
         "distnr": float(np.hypot(near.distance[index], _offset(rng))),

@@ -157,7 +157,7 @@ def _compressed(excess: float) -> float:
 
 def _starlike(rng: np.random.Generator) -> float:
     """Draw how star-like the extraction finds a residual: near one mostly, a long tail where noise misleads it."""
-    return float(1.0 - (rng.beta(0.55, 22.0) if rng.random() < 0.78 else 0.5 * rng.random()))
+    return float(1.0 - (rng.beta(0.5, 35.0) if rng.random() < 0.82 else 0.5 * rng.random()))
 
 
 def _shape(rng: np.random.Generator, found: Measurement) -> dict[str, float]:
@@ -166,7 +166,7 @@ def _shape(rng: np.random.Generator, found: Measurement) -> dict[str, float]:
     extent = abs(np.log(fwhm / values["half_light"]))
     return {
         "chipsf": values["chipsf"],
-        "sky": values["sky"] + float(rng.laplace(0.0, 0.4)),
+        "sky": values["sky"] + float(rng.laplace(0.0, 0.2)),
         "fwhm": round(fwhm, 2),
         "classtar": round(float(np.clip(_starlike(rng) - 0.1 * extent * rng.random(), 0.02, 1.0)), 3),
         "seeratio": float(min(fwhm / values["half_light"] * rng.lognormal(0.25, 0.3), 2.0)),

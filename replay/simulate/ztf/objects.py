@@ -45,6 +45,8 @@ class SkyObject:
         Julian date of its first detection ever, where it has past detections.
     template_fwhm, template_noise : tuple of float
         Width (pixels) and noise (counts at zero point 26.2) of the template in g and r.
+    template_light : tuple of float
+        Flux in g and r that a transient left in the template, which no catalogue lists.
     trail_length, trail_angle : float
         Motion during an exposure: pixels, radians.
     artefact : str
@@ -70,6 +72,7 @@ class SkyObject:
     first_seen: float
     template_fwhm: tuple[float, float]
     template_noise: tuple[float, float]
+    template_light: tuple[float, float] = (0.0, 0.0)
     trail_length: float = 0.0
     trail_angle: float = 0.0
     artefact: str = ""

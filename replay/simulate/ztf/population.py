@@ -22,7 +22,8 @@ from fulgor.replay.simulate.ztf.sky import Place, Scene, draw_galaxy, draw_place
 __all__ = ["draw_object"]
 
 _ARTEFACTS = ("cosmic ray", "bad pixels", "template flaw", "dipole", "ringing")
-_ARTEFACT_SHARES = (0.14, 0.26, 0.22, 0.26, 0.12)
+_ARTEFACT_SHARES = (0.08, 0.24, 0.22, 0.34, 0.12)
+_HELD = 0.35  # share of supernovae that shone when the template was taken
 
 
 def draw_object(key: tuple[int, ...], label: str, nights: Nights, span: tuple[float, float]) -> SkyObject:
@@ -46,7 +47,7 @@ def draw_object(key: tuple[int, ...], label: str, nights: Nights, span: tuple[fl
     """
     rng = np.random.default_rng(key)
     begin = float(rng.uniform(*span))
-    rate = float(np.clip(rng.lognormal(np.log(0.78), 0.55), 0.15, 7.0))
+    rate = float(np.clip(rng.lognormal(np.log(0.6), 0.6), 0.15, 7.0))
     end = min(begin + float(rng.uniform(10.0, 35.0)), span[1])
     visits = visit(rng, nights, begin - HISTORY_DAYS, end, rate)
     return _DRAWERS[label](rng, key, visits, begin)
@@ -75,7 +76,8 @@ def _build(
     run = 1 + int(rng.geometric(1.0 / longest)) if longest > 1 else 1
     width = np.clip(rng.lognormal(np.log(2.2), 0.08, 2), 1.75, 4.0)
     depth = np.array([0.95, 1.62]) * rng.lognormal(0.0, 0.22, 2)
-    covered = int(rng.lognormal(np.log(700.0), 1.3)) + 10
+    # Some fields are new, most have been covered for years.
+    covered = int(rng.lognormal(np.log(90.0), 0.7) if rng.random() < 0.3 else rng.lognormal(np.log(1300.0), 0.6)) + 10
     known = {"past_detections": 0, "past_visits": covered, "first_seen": 0.0}
     if recurrent > 0:
         known["past_detections"] = int(covered * rng.beta(0.9, 1.9) * recurrent)
@@ -114,12 +116,20 @@ def _supernova(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, b
         distance = min(nuclear * host.radius * float(rng.gamma(1.6, 1.1)), 18.0)
         angle = rng.uniform(0.0, 2.0 * np.pi)
         scene = scene.with_host(replace(host, x=float(distance * np.cos(angle)), y=float(distance * np.sin(angle))))
-    return _build(rng, key, "SN", visits, begin, place=place, scene=scene, curve=curve, longest=6.0)
+    held = (0.0, 0.0)
+    if rng.random() < _HELD:
+        g, r = flux(peak + rng.uniform(0.0, 1.4) + rng.normal(0.0, 0.2, 2)).tolist()
+        held = (g, r)
+        curve = Curve(curve.change - np.where(visits.fid == 1, g, r), held, curve.kind)
+    return _build(
+        rng, key, "SN", visits, begin,
+        place=place, scene=scene, curve=curve, longest=6.0, recurrent=0.1 if any(held) else 0.0, template_light=held,
+    )  # fmt: skip
 
 
 def _variable(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin: float) -> SkyObject:
     place = draw_place(rng, avoid_plane=0.0, low_plane=0.65)
-    brightness = float(np.clip(rng.normal(16.3, 1.55), 12.6, 21.0))
+    brightness = float(np.clip(rng.normal(16.3, 1.65), 12.3, 21.0))
     curve = variable_star(rng, visits.jd, visits.fid, brightness)
     if curve.kind == "cataclysmic":  # faint between outbursts, as good as absent
         faint = float(flux(rng.uniform(1.0, 3.5)))
@@ -146,7 +156,7 @@ def _nucleus(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, beg
     curve = active_nucleus(rng, visits.jd, visits.fid, brightness)
     g, r = (-2.5 * np.log10(value) for value in curve.template)
     scene = draw_scene(rng, place.latitude).with_star((float(g), float(r)))
-    if rng.random() < 0.75:  # the rest are quasars that outshine their galaxy
+    if rng.random() < 0.6:  # the rest are quasars that outshine their galaxy
         host = draw_galaxy(rng, 0.0, 0.0, brightness + float(rng.normal(0.2, 1.0)))
         scene = scene.with_host(replace(host, x=float(rng.normal(0.0, 0.08)), y=float(rng.normal(0.0, 0.08))))
     return _build(
@@ -186,20 +196,20 @@ def _bogus(rng: np.random.Generator, key: tuple[int, ...], visits: Visits, begin
     artefact = str(rng.choice(_ARTEFACTS, p=_ARTEFACT_SHARES))
     scene = draw_scene(rng, place.latitude)
     if artefact in ("dipole", "ringing"):
-        r = float(np.clip(rng.normal(14.6, 1.1), 12.0, 17.0))
+        r = float(np.clip(rng.normal(14.3, 1.2), 11.5, 17.0))
         off = rng.normal(0.0, 0.5, 2)
         scene = scene.with_star((r + float(rng.normal(0.6, 0.3)), r), float(off[0]), float(off[1]))
     here = np.zeros(len(visits), dtype=bool)
     later = np.flatnonzero(visits.jd >= begin)
     here[later[: 1 + int(rng.random() < 0.15)]] = True
-    cloud = np.where(here & (rng.random() < 0.45), rng.exponential(1.9), 0.0)
+    cloud = np.where(here & (rng.random() < 0.65), min(0.2 + rng.exponential(2.0), 5.0), 0.0)
     visits = replace(visits, zero_point=visits.zero_point - cloud, limit=visits.limit - cloud)
     curve = Curve(np.zeros(len(visits)), (0.0, 0.0), artefact)
     drawn = _build(
         rng, key, "bogus", visits, begin,
         place=place, scene=scene, curve=curve, longest=1.0, recurrent=0.05 * float(rng.random() < 0.25),
         artefact=artefact,
-        artefact_magnitude=float(np.median(visits.limit) - rng.exponential(1.5) - 0.7) if len(visits) else 99.0,
+        artefact_magnitude=float(np.median(visits.limit) - rng.exponential(2.0) - 0.9) if len(visits) else 99.0,
     )  # fmt: skip
     return replace(drawn, detected=here, emitted=np.flatnonzero(here))
 

@@ -1,8 +1,9 @@
 """Point sources and galaxies on the pixel grid.
 
-The point spread function is a sum of three circular Gaussians that follows a Moffat profile of
-index 3: a Gaussian integrated over pixels separates into rows and columns, so a whole field of
-stars is one matrix product. Galaxies are Sersic profiles written as sums of Gaussians too (Hogg &
+The point spread function is a sum of three circular Gaussians, their wings set to those of stars in
+ZTF's templates: a Gaussian integrated over pixels separates into rows and columns, so a whole field
+of stars is one matrix product. Bright stars have an aureole besides, which falls with the square of
+the distance (King 1971, PASP 83, 199). Galaxies are Sersic profiles written as sums of Gaussians too (Hogg &
 Lang 2013, PASP 125, 719), which makes their blurring by the seeing an addition of covariances.
 """
 
@@ -15,16 +16,18 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.special import erf, gammaincinv
 
-__all__ = ["PSF", "render_galaxy", "render_stars", "trail"]
+__all__ = ["PSF", "render_aureoles", "render_galaxy", "render_stars", "trail"]
 
 Image = NDArray[np.float64]
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 # Weights and widths (in units of the core's sigma) of the three components, and the ratio of the
 # whole profile's FWHM to the core's.
-_WEIGHTS = np.array([0.74, 0.225, 0.035])
-_WIDTHS = np.array([1.0, 1.75, 4.2])
-_BROADENING = 1.075
+_WEIGHTS = np.array([0.63, 0.27, 0.10])
+_WIDTHS = np.array([1.0, 1.9, 3.6])
+_BROADENING = 1.061
+_AUREOLE = 0.05  # of a star's light ...
+_AUREOLE_FROM, _AUREOLE_TO = 8.0, 300.0  # ... between these distances, pixels
 
 
 class PSF:
@@ -80,6 +83,28 @@ def render_stars(psf: PSF, x: Image, y: Image, fluxes: Image, size: int) -> Imag
     rows, columns = psf.rows(y, size), psf.columns(x, size)
     weights = (np.asarray(fluxes)[..., :, None] * _WEIGHTS).reshape(*np.shape(fluxes)[:-1], -1)
     return np.asarray(np.matmul(rows * weights[..., None, :], columns.T))
+
+
+def render_aureoles(x: Image, y: Image, fluxes: Image, size: int) -> Image:
+    """Draw what the optics scatter far from bright stars, which may lie outside of the image.
+
+    Parameters
+    ----------
+    x, y : ndarray (N,)
+        Positions in pixels.
+    fluxes : ndarray (N,)
+        Total flux of each star.
+    size : int
+        Side of the image.
+
+    Returns
+    -------
+    ndarray (size, size), float64
+    """
+    axis = np.arange(size)
+    radius2 = (axis[None, :, None] - y[:, None, None]) ** 2 + (axis[None, None, :] - x[:, None, None]) ** 2
+    heights = _AUREOLE * fluxes / (2.0 * np.pi * np.log(_AUREOLE_TO / _AUREOLE_FROM))
+    return np.asarray((heights[:, None, None] / (radius2 + _AUREOLE_FROM**2)).sum(0))
 
 
 @cache

@@ -6,7 +6,7 @@ of the time when the template was taken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ PIXEL = 1.013  # arcseconds
 COLUMNS, ROWS = 3072, 3080  # pixels of one readout channel
 _EXTENT = 38.0  # pixels from the target within which sources are drawn: their wings reach the stamp
 _FAINTEST = 22.3
+_FAINT_RANGE = 2.2  # magnitudes fainter than that, to where a template still shows sources: points at this seeing
+_FAINT_GALAXIES = 12.0  # of them in a stamp
+_SLOPE = 1.55  # magnitudes over which the number of stars rises by e
+_AUREOLES = 13.0  # stars brighter than this scatter light that shows far from them ...
+_REACH = 250.0  # ... pixels
 
 Array = NDArray[np.float64]
 
@@ -75,6 +80,8 @@ class Scene:
         The host first, where there is one.
     density : float
         Stars expected per stamp; crowded fields have tens.
+    aureoles : ndarray (3, M)
+        Bright stars around, mostly outside of the stamp: x, y, r magnitude.
     """
 
     x: Array
@@ -82,15 +89,16 @@ class Scene:
     magnitudes: Array
     galaxies: tuple[Galaxy, ...]
     density: float
+    aureoles: Array
 
     def with_star(self, magnitudes: tuple[float, float], x: float = 0.0, y: float = 0.0) -> Scene:
         """Return the scene with one more star, in front of the list."""
         stacked = np.concatenate([np.array(magnitudes)[:, None], self.magnitudes], axis=1)
-        return Scene(np.append(x, self.x), np.append(y, self.y), stacked, self.galaxies, self.density)
+        return replace(self, x=np.append(x, self.x), y=np.append(y, self.y), magnitudes=stacked)
 
     def with_host(self, host: Galaxy) -> Scene:
         """Return the scene with one more galaxy, in front of the list."""
-        return Scene(self.x, self.y, self.magnitudes, (host, *self.galaxies), self.density)
+        return replace(self, galaxies=(host, *self.galaxies))
 
 
 def galactic_latitude(ra: float, dec: float) -> float:
@@ -136,15 +144,40 @@ def draw_scene(rng: np.random.Generator, latitude: float) -> Scene:
     latitude : float
         Galactic latitude, degrees.
     """
-    density = (2.0 + 60.0 * np.exp(-abs(latitude) / 7.0)) * rng.lognormal(0.0, 0.4)
+    density = (1.5 + 120.0 * np.exp(-abs(latitude) / 6.5)) * rng.lognormal(0.0, 0.5)
     area = (2.0 * _EXTENT / SIZE) ** 2
-    stars = min(int(rng.poisson(density * area)), 250)
-    galaxies = int(rng.poisson(3.5 * area)) if abs(latitude) > 10.0 else int(rng.poisson(0.5))
+    stars = min(int(rng.poisson(density * area)), 300)
+    galaxies = int(rng.poisson(4.8 * area)) if abs(latitude) > 10.0 else int(rng.poisson(0.5))
     x, y = rng.uniform(-_EXTENT, _EXTENT, (2, stars))
-    r = (_FAINTEST - rng.exponential(1.55, stars)).clip(9.0)
+    r = (_FAINTEST - rng.exponential(_SLOPE, stars)).clip(9.0)
     g = r + rng.gamma(4.0, 0.17, stars)
     drawn = tuple(_background_galaxy(rng) for _ in range(galaxies))
-    return Scene(x, y, np.stack([g, r]), drawn, float(density))
+    points = _faint_points(rng, area * (1.2 * density + (_FAINT_GALAXIES if abs(latitude) > 10.0 else 2.0)))
+    return Scene(
+        x=np.append(x, points[0]),
+        y=np.append(y, points[1]),
+        magnitudes=np.concatenate([np.stack([g, r]), points[2:]], axis=1),
+        galaxies=drawn,
+        density=float(density),
+        aureoles=_aureoles(rng, float(density), np.stack([x, y, r])),
+    )
+
+
+def _faint_points(rng: np.random.Generator, expected: float) -> Array:
+    """Draw sources below the catalogues' limits: x, y, g, r; their number rises with the magnitude."""
+    count = min(int(rng.poisson(expected)), 150)
+    r = _FAINTEST + _FAINT_RANGE * np.sqrt(rng.random(count))
+    return np.stack([*rng.uniform(-_EXTENT, _EXTENT, (2, count)), r + rng.normal(0.7, 0.3, count), r])
+
+
+def _aureoles(rng: np.random.Generator, density: float, stars: Array) -> Array:
+    """Return x, y, r of the bright ones among the stars, and of such ones drawn farther out."""
+    share = np.exp((_AUREOLES - _FAINTEST) / _SLOPE)
+    expected = density * share * ((2.0 * _REACH / SIZE) ** 2 - (2.0 * _EXTENT / SIZE) ** 2)
+    x, y = rng.uniform(-_REACH, _REACH, (2, min(int(rng.poisson(expected)), 60)))
+    far = np.stack([x, y, (_AUREOLES - rng.exponential(_SLOPE, len(x))).clip(5.0)])
+    outside = np.maximum(np.abs(x), np.abs(y)) > _EXTENT
+    return np.concatenate([stars[:, stars[2] < _AUREOLES], far[:, outside]], axis=1)
 
 
 def _background_galaxy(rng: np.random.Generator) -> Galaxy:

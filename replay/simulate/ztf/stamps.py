@@ -2,8 +2,8 @@
 
 The science image is the sky at the visit; the template the same sky without the transient, sharper
 or not, much deeper, brought to the science image's zero point and background (as in ZTF's packets,
-whose medians agree); the difference is science less the template blurred to the same width, with the
-science image's own noise in it, pixel by pixel. Where the source faded, ZTF ships template less
+whose medians agree); the difference is what both do not show alike, filtered as the survey's
+subtraction filters (:mod:`.subtraction`). Where the source faded, ZTF ships template less
 science, so that the source is positive there too; ``isdiffpos`` tells which.
 """
 
@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 
 from fulgor.replay.simulate.ztf import defects
 from fulgor.replay.simulate.ztf.objects import SkyObject
-from fulgor.replay.simulate.ztf.psf import PSF, render_galaxy, render_stars, trail
+from fulgor.replay.simulate.ztf.psf import PSF, render_aureoles, render_galaxy, render_stars, trail
 from fulgor.replay.simulate.ztf.sky import COLUMNS, HALF, ROWS, SIZE
+from fulgor.replay.simulate.ztf.subtraction import proper_difference, readout_noise, resampled_noise
 
 __all__ = ["Images", "render"]
 
 Image = NDArray[np.float64]
 
 _GAIN = 6.2  # electrons per count
+_ASTROMETRY = 0.12  # pixels by which a stated position misses the source
+_POINTLIKE = 21.2  # galaxies fainter than this (r) are too small to be told from points
+_COLOUR = (0.6, 0.0)  # of bright stars against r
 _FULL_WELL = 42_000.0  # counts
 _MASKED = 0.105  # share of alerts with masked pixels that no bright star explains
 _UNFILLED = 0.009  # share of templates with a part that no exposure covered
@@ -73,8 +77,9 @@ def render(rng: np.random.Generator, target: SkyObject, visit: int) -> Images:
     """
     channel_x = float(np.clip(target.place.x + rng.uniform(-6.0, 6.0), 10.3, COLUMNS - 10.3))
     channel_y = float(np.clip(target.place.y + rng.uniform(-6.0, 6.0), 10.3, ROWS - 10.3))
-    x = HALF + channel_x - round(channel_x)
-    y = HALF + channel_y - round(channel_y)
+    off_x, off_y = rng.normal(0.0, _ASTROMETRY, 2)
+    x = HALF + channel_x - round(channel_x) + float(off_x)
+    y = HALF + channel_y - round(channel_y) + float(off_y)
     psf = PSF(float(target.visits.fwhm[visit]), float(rng.lognormal(0.0, 0.04)))
     quiet, deep = _quiet_sky(target, visit, psf, x, y)
     change = _change(target, visit, psf, x, y)
@@ -88,11 +93,18 @@ def _quiet_sky(target: SkyObject, visit: int, psf: PSF, x: float, y: float) -> t
     band = int(target.visits.fid[visit]) - 1
     scale = 10.0 ** (0.4 * target.visits.zero_point[visit])
     scene, own = target.scene, PSF(target.template_fwhm[band])
-    counts = scale * 10.0 ** (-0.4 * scene.magnitudes[band])
+    extended = [galaxy for galaxy in scene.galaxies if galaxy.magnitudes[1] < _POINTLIKE]
+    points = [(one.x, one.y, one.magnitudes[band]) for one in scene.galaxies if one.magnitudes[1] >= _POINTLIKE]
+    small = np.array(points).reshape(-1, 3).T
+    columns, rows = x + np.concatenate([scene.x, small[0], [0.0]]), y + np.concatenate([scene.y, small[1], [0.0]])
+    magnitudes = np.concatenate([scene.magnitudes[band], small[2]])
+    counts = scale * np.append(10.0 ** (-0.4 * magnitudes), target.template_light[band])
     images = []
+    far_x, far_y, r = scene.aureoles
+    aureoles = render_aureoles(far_x + x, far_y + y, scale * 10.0 ** (-0.4 * (r + _COLOUR[band])), SIZE)
     for profile in (psf, own):
-        image = render_stars(profile, scene.x + x, scene.y + y, counts, SIZE)
-        for galaxy in scene.galaxies:
+        image = aureoles + render_stars(profile, columns, rows, counts, SIZE)
+        for galaxy in extended:
             image += render_galaxy(
                 profile,
                 galaxy.x + x,
@@ -122,31 +134,27 @@ def _expose(
     dimming = 10.0 ** (0.4 * (target.visits.zero_point[visit] - 26.2))
     depth = target.template_noise[band] * dimming
     seen = quiet + change
-    grain = rng.standard_normal((SIZE, SIZE)) * np.sqrt(noise**2 + np.maximum(seen, 0.0) / _GAIN)
+    grain = readout_noise(rng, noise) * np.sqrt(noise**2 + np.maximum(seen, 0.0) / _GAIN)
     template_grain = _template_noise(target, visit, depth)
-    blurred = (template_grain + np.roll(template_grain, 1, 0) + np.roll(template_grain, 1, 1)) / 3.0
     residual = _residual(rng, target, quiet)
     science = np.minimum(sky + seen + grain, _FULL_WELL * rng.uniform(0.9, 1.1))
     template = sky + deep + template_grain * np.sqrt(1.0 + np.maximum(deep, 0.0) / _GAIN / 15.0 / max(depth, 0.05) ** 2)
-    return science, template, change + grain + residual - blurred
+    widths = (float(target.visits.fwhm[visit]), target.template_fwhm[band])
+    new = change + grain + residual + np.clip(0.1 * rng.standard_cauchy(), -3.0, 3.0)  # backgrounds match so well
+    return science, template, proper_difference(new, template_grain, widths, depth / noise)
 
 
 def _template_noise(target: SkyObject, visit: int, depth: float) -> Image:
-    """Return the template's noise: the same for every visit in a band, and correlated by its resampling."""
-    rng = np.random.default_rng([*target.key, int(target.visits.fid[visit])])
-    white = rng.standard_normal((SIZE + 1, SIZE + 1))
-    a, b = rng.uniform(0.08, 0.38, 2)
-    mixed = (1 - a) * white[1:] + a * white[:-1]
-    mixed = (1 - b) * mixed[:, 1:] + b * mixed[:, :-1]
-    return np.asarray(depth * mixed / np.sqrt((a * a + (1 - a) ** 2) * (b * b + (1 - b) ** 2)))
+    """Return the template's noise: the same for every visit in a band."""
+    return resampled_noise(np.random.default_rng([*target.key, int(target.visits.fid[visit])]), depth)
 
 
 def _residual(rng: np.random.Generator, target: SkyObject, quiet: Image) -> Image:
-    clumsy = 3.5 if target.artefact in ("dipole", "ringing") else 1.0
+    clumsy = (2.5 if target.artefact in ("dipole", "ringing") else 1.0) * float(rng.lognormal(0.1, 0.5))
     shift = rng.normal(0.0, 0.065, 2) * clumsy
     residual = defects.subtraction_residual(quiet, (shift[0], shift[1]), float(rng.normal(0.0, 0.04 * clumsy)))
     if target.artefact == "dipole":  # and the fluxes are not matched either
-        residual = residual + quiet * rng.normal(0.0, 0.05)
+        residual = residual + quiet * rng.normal(-0.03, 0.05)
     strength = rng.normal(0.0, 0.12 if target.artefact == "ringing" else 0.025)
     return residual + defects.ringing(rng, quiet, float(strength))
 

@@ -11,9 +11,9 @@ from fulgor.models.evaluation.rulers import MetadataBaseline
 
 def test_it_uses_the_metadata_and_only_them(alerts: AlertSet) -> None:
     dataset = alerts.dataset
-    split = next(splits(outer_folds(alerts.objects, alerts.labels)))
-    told = MetadataBaseline(dataset, split.train).measure(dataset, split.test)
-    assert told["accuracy"] > 0.6
+    folds = list(splits(outer_folds(alerts.objects, alerts.labels)))
+    told = [MetadataBaseline(dataset, split.train).measure(dataset, split.test)["accuracy"] for split in folds]
+    assert np.mean(told) > 0.55
     blind = replace(dataset, arrays={**dataset.arrays, "stamps": np.zeros_like(dataset.arrays["stamps"])})
     assert MetadataBaseline(blind, split.train).measure(blind, split.test) == told
     scales = np.array(dataset.arrays["features"])

@@ -148,13 +148,13 @@ def test_asteroids_have_no_past(alerts):
     assert others == {-999.0}
 
 
-def test_variable_stars_and_nuclei_go_both_ways_and_supernovae_one(alerts):
+def test_variable_stars_and_nuclei_go_both_ways_and_supernovae_seldom_below_the_template(alerts):
     signs = defaultdict(list)
     for alert in alerts:
         signs[alert.label].append(alert.record["candidate"]["isdiffpos"] == "t")
     assert 0.2 < np.mean(signs["VS"]) < 0.8
     assert 0.2 < np.mean(signs["AGN"]) < 0.8
-    assert np.mean(signs["SN"]) > 0.97
+    assert 0.6 < np.mean(signs["SN"]) < 0.99
 
 
 def test_no_single_number_tells_the_class(alerts):

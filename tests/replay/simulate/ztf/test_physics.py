@@ -8,7 +8,7 @@ from fulgor.replay.simulate.ztf.cadence import Nights, visit
 from fulgor.replay.simulate.ztf.defects import bad_pixels, overlap
 from fulgor.replay.simulate.ztf.lightcurves import active_nucleus, flux, magnitude, supernova, variable_star
 from fulgor.replay.simulate.ztf.photometry import measure, stated_error
-from fulgor.replay.simulate.ztf.psf import PSF, render_galaxy, render_stars
+from fulgor.replay.simulate.ztf.psf import PSF, render_aureoles, render_galaxy, render_stars
 from fulgor.replay.simulate.ztf.sky import galactic_latitude
 
 
@@ -163,3 +163,21 @@ def test_object_names_do_not_repeat():
     names = {naming.object_id(2_460_310.5, serial) for serial in range(20_000)}
     assert len(names) == 20_000
     assert all(len(name) == 12 and name.startswith("ZTF24") for name in names)
+
+
+def test_an_aureole_falls_with_the_square_of_the_distance():
+    image = render_aureoles(np.array([-60.0]), np.array([31.0]), np.array([1e6]), 63)
+    assert image[31, 60] / image[31, 0] == pytest.approx((60**2 + 64) / (120**2 + 64))
+    assert not render_aureoles(np.zeros(0), np.zeros(0), np.zeros(0), 63).any()
+
+
+def test_the_moon_raises_the_noise_and_not_the_sky_of_the_images_as_shipped():
+    nights = Nights.draw(np.random.default_rng(3), 2_460_250.5, 2_460_600.5)
+    visits = visit(np.random.default_rng(4), nights, 2_460_250.5, 2_460_600.5, 5.0)
+    phase = np.abs(((visits.jd - 2_460_304.5) / 29.530588 + 0.5) % 1.0 - 0.5)
+    full, dark = phase < 0.1, phase > 0.4
+    for band in (1, 2):
+        noise, sky = visits.noise[visits.fid == band], visits.sky[visits.fid == band]
+        bright, without = full[visits.fid == band], dark[visits.fid == band]
+        assert np.median(noise[bright]) > 1.5 * np.median(noise[without])
+        assert np.median(sky[bright]) == pytest.approx(np.median(sky[without]), rel=0.1)

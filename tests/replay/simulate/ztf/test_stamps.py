@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from fulgor.replay.simulate.ztf.assembly import Target, assemble
 from fulgor.replay.simulate.ztf.cadence import Nights
 from fulgor.replay.simulate.ztf.population import draw_object
+from fulgor.replay.simulate.ztf.sky import Scene
 
 SPAN = (2_460_310.5, 2_460_370.5)
 
@@ -90,7 +92,8 @@ def test_difference_holds_the_stated_flux(alerts, stamps):
         candidate = alert.record["candidate"]
         image = stamps(alert.record)[2]
         crowded = candidate["magnr"] > 0 and candidate["magnr"] < 16
-        if alert.label == "bogus" or image.shape != (63, 63) or np.isnan(image).any() or crowded:
+        # A trail holds more than the profile that is fitted to it.
+        if alert.label in ("bogus", "asteroid") or image.shape != (63, 63) or np.isnan(image).any() or crowded:
             continue
         if candidate["sigmapsf"] > 0.12 or candidate["distpsnr2"] < 8:
             continue
@@ -98,7 +101,7 @@ def test_difference_holds_the_stated_flux(alerts, stamps):
         stated = 10.0 ** (-0.4 * (candidate["magpsf"] - candidate["magzpsci"]))
         assert counts / stated == pytest.approx(0.98, abs=5 * candidate["sigmapsf"] + 0.1)
         checked += 1
-    assert checked > 60
+    assert checked > 30
 
 
 def test_faded_sources_are_shown_positive(alerts, stamps):
@@ -113,21 +116,32 @@ def test_faded_sources_are_shown_positive(alerts, stamps):
             assert image[29:34, 29:34].max() > 2.5 * noise
 
 
-def test_supernovae_are_absent_from_the_template(nights, stamps):
+def test_most_supernovae_are_absent_from_the_template(nights, stamps):
     dark = 0
-    for one in drawn("SN", nights, 25):
-        assert one.curve.template == (0.0, 0.0)
-        lonely = all(np.hypot(galaxy.x, galaxy.y) > 9 + 3 * galaxy.radius for galaxy in one.scene.galaxies)
-        if not lonely or (np.hypot(one.scene.x, one.scene.y) < 10).any():
+    for one in drawn("SN", nights, 12):
+        assert one.curve.template == one.template_light
+        if any(one.template_light):
             continue
-        record = assemble(Target.of(one, 1), int(one.emitted[0]), 0)
-        science, template, _ = stamps(record)
+        nothing = np.zeros((3, 0))
+        empty = Scene(nothing[0], nothing[0], nothing[:2], (), 0.0, nothing)
+        science, template, _ = stamps(assemble(Target.of(replace(one, scene=empty), 1), int(one.emitted[0]), 0))
         if science.shape != (63, 63) or np.isnan(science).any():
             continue
         noise = 1.4826 * np.median(np.abs(template - np.median(template)))
         assert abs(template[30:33, 30:33].mean() - np.median(template)) < 3 * noise
         dark += 1
-    assert dark >= 1
+    assert dark >= 3
+
+
+def test_a_supernova_that_the_template_holds_shows_there_and_fades_below_it(nights, stamps):
+    held = [one for one in drawn("SN", nights, 40) if any(one.template_light)]
+    assert 4 <= len(held) <= 28
+    assert any((one.curve.change < 0).any() for one in held)
+    one = replace(held[0], template_light=(1e-6, 1e-6))  # magnitude 15
+    _, template, _ = stamps(assemble(Target.of(one, 1), int(one.emitted[0]), 0))
+    middle = template.shape[0] // 2, template.shape[1] // 2
+    near = template[middle[0] - 2 : middle[0] + 3, middle[1] - 2 : middle[1] + 3]
+    assert near.max() > np.nanmedian(template) + 300
 
 
 def test_variable_stars_are_in_the_template(nights, stamps):
