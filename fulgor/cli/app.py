@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db, dead, jobs, latents, models, offsets, replay, simulate
+from fulgor.cli import db, dead, jobs, latents, models, offsets, plot, replay, simulate
 from fulgor.cli.consume import consume
 from fulgor.cli.demo import demo
 from fulgor.cli.doctor import doctor
 from fulgor.cli.evaluate import evaluate
 from fulgor.cli.ledger import ledger
 from fulgor.cli.retrain import retrain
+from fulgor.cli.stored import stored
 from fulgor.cli.streams import streams
 from fulgor.cli.train import train
 
@@ -31,6 +32,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(jobs.app, name="jobs")
+plot.app.command()(stored)
+app.add_typer(plot.app, name="plot")
 app.command()(consume)
 app.command()(demo)
 app.command()(doctor)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fulgor.errors import ModelError, SettingsError
 from fulgor.plots.style import INK, PAPER, key, looks, tidy, title
 
-__all__ = ["Projection", "draw_latent_map", "latent_map", "principal_plane"]
+__all__ = [
+    "Projection",
+    "anomaly_map",
+    "draw_latent_map",
+    "label_axes",
+    "latent_map",
+    "principal_plane",
+    "umap_plane",
+    "view",
+]
 
 Floats = NDArray[np.floating[Any]]
+_FEWEST = 20
 _LAYERS = 10
 _INK = 26_000.0  # area of all points together, square points
 _FAR = 21.5  # pixels; farther is no better
@@ -31,12 +44,12 @@ class Projection:
     ----------
     points : ndarray (N, 2)
         Where each latent lies.
-    explained : tuple of float
-        Part of the variance along each axis.
+    explained : tuple of float or None
+        Part of the variance along each axis; None for a projection that keeps neighbours, not distances (UMAP).
     """
 
     points: NDArray[np.float64]
-    explained: tuple[float, float]
+    explained: tuple[float, float] | None
 
 
 def principal_plane(latents: Floats) -> Projection:
@@ -63,12 +76,52 @@ def principal_plane(latents: Floats) -> Projection:
     return Projection(points, (float(variance[0]), float(variance[1])))
 
 
+def umap_plane(latents: Floats, *, seed: int = 0) -> Projection:
+    """Project latents so that neighbours stay neighbours (UMAP, McInnes et al. 2018, arXiv:1802.03426).
+
+    Parameters
+    ----------
+    latents : ndarray (N, D)
+        Finite.
+    seed : int
+        Fixes the picture.
+
+    Raises
+    ------
+    SettingsError
+        umap-learn is not installed.
+    ModelError
+        There are too few latents.
+    """
+    if find_spec("umap") is None:
+        raise SettingsError("UMAP needs umap-learn: pip install umap-learn, or take the principal components")
+    if len(latents) < _FEWEST:
+        raise ModelError(f"UMAP of {len(latents)} latents tells nothing, it needs {_FEWEST}; take a larger archive")
+    values = np.asarray(latents, dtype=np.float64)
+    spread = values.std(axis=0)
+    scaled = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    points = import_module("umap").UMAP(n_components=2, random_state=seed, n_jobs=1).fit_transform(scaled)
+    return Projection(np.asarray(points, dtype=np.float64), None)
+
+
+def label_axes(axes: Axes, plane: Projection) -> None:
+    """Say what the axes of a plane are."""
+    if plane.explained is None:
+        axes.set_xlabel("UMAP 1 (no unit: neighbours, not distances, are kept)")
+        axes.set_ylabel("UMAP 2")
+        return
+    first, second = plane.explained
+    axes.set_xlabel(f"principal component 1 ({first:.0%} of the variance)")
+    axes.set_ylabel(f"principal component 2 ({second:.0%})")
+
+
 def latent_map(
     latents: Floats,
     classes: Sequence[str],
     *,
     names: Sequence[str] | None = None,
     marked: Sequence[int] = (),
+    plane: Projection | None = None,
 ) -> Figure:
     """Return the map of latents, coloured by class.
 
@@ -82,9 +135,43 @@ def latent_map(
         All classes in their order, which fixes the colours; by default those that occur, sorted.
     marked : sequence of int
         Indices to ring and number from 1.
+    plane : Projection, optional
+        Where they lie; by default :func:`principal_plane`.
     """
     figure = Figure(figsize=(9, 6.4), layout="constrained", facecolor=PAPER)
-    draw_latent_map(figure.subplots(), latents, classes, names=names, marked=marked)
+    draw_latent_map(figure.subplots(), latents, classes, names=names, marked=marked, plane=plane)
+    return figure
+
+
+def anomaly_map(plane: Projection, anomaly: Floats) -> Figure:
+    """Return the map coloured by how strange each alert is, the strangest on top.
+
+    Parameters
+    ----------
+    plane : Projection
+        N points.
+    anomaly : ndarray (N,)
+        In [0, 1]; NaN, where there is none, is drawn faint.
+    """
+    figure = Figure(figsize=(9, 6.4), layout="constrained", facecolor=PAPER)
+    axes = figure.subplots()
+    known = np.isfinite(anomaly)
+    order = np.flatnonzero(known)[np.argsort(anomaly[known], kind="stable")]
+    size = float(np.clip(_INK / max(len(anomaly), 1), 10.0, 26.0))
+    without = plane.points[~known]
+    axes.scatter(without[:, 0], without[:, 1], s=size, c="#cdd3da", linewidths=0)
+    shown = axes.scatter(
+        plane.points[order, 0], plane.points[order, 1], s=size, c=anomaly[order], cmap="magma_r", vmin=0, vmax=1,
+        linewidths=0,
+    )  # fmt: skip
+    view(axes, plane.points, plane.points[:0])
+    label_axes(axes, plane)
+    tidy(axes)
+    title(axes, f"{len(plane.points):,} latents on a plane", "coloured by anomaly")
+    bar = figure.colorbar(shown, ax=axes, fraction=0.04, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=11, colors=INK)
+    bar.set_label("anomaly (mean percentile in the reference)", fontsize=12, color=INK)
     return figure
 
 
@@ -95,9 +182,10 @@ def draw_latent_map(
     *,
     names: Sequence[str] | None = None,
     marked: Sequence[int] = (),
+    plane: Projection | None = None,
 ) -> None:
     """Draw what :func:`latent_map` returns."""
-    plane = principal_plane(latents)
+    plane = plane or principal_plane(latents)
     points, labels = plane.points, np.asarray(classes)
     known = {name: (look, points[labels == name]) for name, look in looks(names or sorted(set(classes))).items()}
     size = float(np.clip(_INK / len(points), 10.0, 22.0))
@@ -106,17 +194,15 @@ def draw_latent_map(
             part = here[layer::_LAYERS]
             axes.scatter(part[:, 0], part[:, 1], s=size, c=look.colour, marker=look.marker, alpha=0.6, linewidths=0)
     entries = [(f"{name} ({len(here):,})", look) for name, (look, here) in known.items()]
-    _view(axes, points, points[list(marked)])
+    view(axes, points, points[list(marked)])
     _mark(axes, points[list(marked)])
-    first, second = plane.explained
-    axes.set_xlabel(f"principal component 1 ({first:.0%} of the variance)")
-    axes.set_ylabel(f"principal component 2 ({second:.0%})")
+    label_axes(axes, plane)
     tidy(axes)
     title(axes, f"{len(points):,} latents on a plane")
     key(axes, entries)
 
 
-def _view(axes: Axes, points: NDArray[np.float64], marked: NDArray[np.float64]) -> None:
+def view(axes: Axes, points: NDArray[np.float64], marked: NDArray[np.float64]) -> None:
     """Show the bulk and the marked points; one latent far out must not shrink everything to a dot."""
     low, high = np.percentile(points, (0.5, 99.5), axis=0)
     reach = np.maximum(high - low, 1e-9)

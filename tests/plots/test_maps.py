@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fulgor.plots import latent_map, principal_plane
+from fulgor.plots.maps import Projection, anomaly_map
 
 
 @pytest.fixture
@@ -87,3 +88,22 @@ def test_numbers_of_neighbours_lie_apart(latents):
     axes = latent_map(near, ["VS"] * 500, marked=(0, 1)).axes[0]
     first, second = (np.array(text.xyann) for text in axes.texts if text.get_text() in "12")
     assert np.hypot(*(first - second)) > 10
+
+
+def test_the_strangest_lie_on_top(latents):
+    anomaly = np.linspace(1.0, 0.0, len(latents))
+    anomaly[:4] = np.nan
+    figure = anomaly_map(principal_plane(latents), anomaly)
+    without, known = figure.axes[0].collections
+    assert len(without.get_offsets()) == 4
+    assert np.all(np.diff(known.get_array()) >= 0)
+    assert figure.axes[0].get_xlabel().startswith("principal component 1")
+    assert "anomaly" in figure.axes[1].get_ylabel()
+
+
+def test_another_plane_can_be_given(latents):
+    plane = Projection(latents[:, 6:].astype(np.float64), None)
+    figure = latent_map(latents, ["a"] * len(latents), plane=plane)
+    drawn = np.concatenate([part.get_offsets() for part in figure.axes[0].collections if len(part.get_offsets())])
+    assert {tuple(row) for row in np.round(drawn, 6)} == {tuple(row) for row in np.round(plane.points, 6)}
+    assert figure.axes[0].get_ylabel() == "UMAP 2"
