@@ -115,6 +115,7 @@ def promote(
     with opened(database) as connection:
         chosen = _usable(connection, model, stream)
         _tell(make_live(connection, chosen, keep_shadow=keep_shadow, note=note), as_json=as_json)
+        _warn_of_absent_history(connection, chosen)
 
 
 @app.command()
@@ -128,7 +129,9 @@ def rollback(
 
     with opened(database) as connection:
         _check_usable(connection, previous(connection, stream))
-        _tell(go_back(connection, stream, keep_shadow=keep_shadow, note=note), as_json=as_json)
+        back = go_back(connection, stream, keep_shadow=keep_shadow, note=note)
+        _tell(back, as_json=as_json)
+        _warn_of_absent_history(connection, back)
 
 
 @app.command()
@@ -173,6 +176,22 @@ def _check_usable(connection: Connection, model: Model) -> None:
         raise ModelError(
             f"the files of model {model.name} ({model.hash}) are not in the database, so no consumer could load it:"
             " add its folder with 'fulgor models add FOLDER'"
+        )
+
+
+def _warn_of_absent_history(connection: Connection, model: Model) -> None:
+    """Say what a model that takes stored history does not have of it yet."""
+    from fulgor.storage.stale import count_unscored
+
+    if not model.card.get("recurrence", {}).get("history_stamps"):
+        return
+    unscored = count_unscored(connection, model)
+    if unscored:
+        typer.echo(
+            f"{unscored} stored alerts have no row of this model: in the histories of later ones they are 'absent' (the"
+            f" view latents counts them in history_absent) until 'fulgor replay rescore {model.stream}' has made their"
+            " rows; 'fulgor jobs run' then settles what came without them",
+            err=True,
         )
 
 

@@ -25,6 +25,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.jobs import run_jobs
 from fulgor.latehistory import settle_history
 from fulgor.models.serving import LoadedModel
+from fulgor.models.store import model_files
 from fulgor.replay import settle as settling
 from fulgor.replay.lookup import MessageFinder
 from fulgor.replay.settle import Settled, settle
@@ -34,7 +35,8 @@ from fulgor.storage.database import Connection, connect
 from fulgor.storage.history import find_late
 from fulgor.storage.ledger import check
 from fulgor.storage.migrate import migrate
-from fulgor.storage.registry import find_model
+from fulgor.storage.modelfiles import write_files
+from fulgor.storage.registry import find_model, register_model
 from fulgor.storage.rescores import read_backlog
 from fulgor.streams.ztf import ZTF
 
@@ -196,6 +198,21 @@ def test_what_is_gone_is_marked_and_may_come_back(shuffled, expected, tmp_path: 
     with connect(database) as connection:
         assert difference(stored(connection), expected) <= 1e-5
         assert read_backlog(connection).gone == 0
+
+
+def test_a_promoted_model_says_what_it_has_not_seen(shuffled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FULGOR_DATABASE", shuffled)
+    second = random_model(tmp_path / "second", seed=8)
+    with connect(shuffled) as connection:
+        write_files(connection, register_model(connection, second.card), model_files(tmp_path / "second"))
+    told = CliRunner().invoke(app, ["models", "promote", second.model_hash])
+    assert told.exit_code == 0, told.exception
+    assert "44 stored alerts have no row of this model: in the histories of later ones they are 'absent'" in told.stderr
+    take_in(shuffled, second, tmp_path / "two", "second")
+    take_in(shuffled, second, tmp_path / "one", "second")
+    with connect(shuffled) as connection:
+        shown = "SELECT sum(history_absent) > 0, count(*) FROM fulgor.latents GROUP BY model_id"
+        assert connection.execute(shown).fetchall() == [(True, 44), (True, 44)]
 
 
 def test_messages_come_from_the_topic(
