@@ -23,7 +23,7 @@ __all__ = ["draw_object"]
 
 _ARTEFACTS = ("cosmic ray", "bad pixels", "template flaw", "dipole", "ringing")
 _ARTEFACT_SHARES = (0.08, 0.24, 0.22, 0.34, 0.12)
-_HELD = 0.35  # share of supernovae that shone when the template was taken
+_HELD = 0.18  # share of supernovae that shone when the template was taken
 
 
 def draw_object(key: tuple[int, ...], label: str, nights: Nights, span: tuple[float, float]) -> SkyObject:

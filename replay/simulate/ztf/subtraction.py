@@ -20,7 +20,8 @@ _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _RESAMPLED = (0.18, -0.09, 0.045)  # correlation of a template's noise 1, 2 and 3 pixels apart, as measured
 _UNDERSHOOT = 0.33  # counts by which a pixel's noise pulls the next one down along a row ...
 _MOST_UNDERSHOOT = 0.1  # ... as a part of the noise, at most
-_ROWS, _COLUMNS = np.fft.fftfreq(SIZE)[:, None], np.fft.rfftfreq(SIZE)[None, :]
+_ROWS: Image = np.fft.fftfreq(SIZE).astype(np.float64)[:, None]
+_COLUMNS: Image = np.fft.rfftfreq(SIZE).astype(np.float64)[None, :]
 _FREQUENCY2 = _ROWS**2 + _COLUMNS**2
 
 

@@ -12,8 +12,9 @@ from fulgor.models.evaluation.rulers import MetadataBaseline
 def test_it_uses_the_metadata_and_only_them(alerts: AlertSet) -> None:
     dataset = alerts.dataset
     folds = list(splits(outer_folds(alerts.objects, alerts.labels)))
-    told = [MetadataBaseline(dataset, split.train).measure(dataset, split.test)["accuracy"] for split in folds]
-    assert np.mean(told) > 0.55
+    figures = [MetadataBaseline(dataset, split.train).measure(dataset, split.test) for split in folds]
+    assert np.mean([told["accuracy"] for told in figures]) > 0.55
+    split, told = folds[0], figures[0]
     blind = replace(dataset, arrays={**dataset.arrays, "stamps": np.zeros_like(dataset.arrays["stamps"])})
     assert MetadataBaseline(blind, split.train).measure(blind, split.test) == told
     scales = np.array(dataset.arrays["features"])
