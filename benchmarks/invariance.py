@@ -5,8 +5,9 @@
 
 The first prints, for each of the 8 elements of D4, the largest |z(gx) - z(x)| / |z(x)| over all scorable alerts. The
 second prints the change under 15, 30 and 45 degrees in units of the median distance between two alerts, beside the
-same turned back again, which is what interpolation alone does; and beside the last hidden layers of ALeRCE's net and
-of the same net without rotations but with turned stamps in training, both trained here on the labelled alerts.
+same turned back again, which is what interpolation alone does; and beside ALeRCE's net and the same net without
+rotations but with turned stamps in training, both trained here on the labelled alerts: their last hidden layers, which
+see the metadata as z_object does, and their codes of the stamps, as z_stamp.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 from torch.nn import functional as F
 
 from fulgor.errors import MalformedError
-from fulgor.models.baselines.deep_hits import SIZE, DeepHits
+from fulgor.models.baselines.deep_hits import HIDDEN, SIZE, DeepHits
 from fulgor.models.evaluation.alerts import AlertSet, LabelledAlert
 from fulgor.models.evaluation.folds import reference_objects
 from fulgor.models.evaluation.rulers import METADATA
@@ -135,11 +136,12 @@ def trained(alerts: AlertSet, *, cyclic: bool, seconds: float) -> Encode:
     network.eval()
     hidden: list[torch.Tensor] = []
     network.head[-1].register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
+    network.head.register_forward_pre_hook(lambda _, given: hidden.append(given[0][:, :HIDDEN]))
 
     @torch.no_grad()
     def encode(some: Arrays) -> Mapping[str, np.ndarray]:
         network(alerce_stamps(some), torch.from_numpy(some["features"]))
-        return {"last hidden layer": hidden.pop().numpy()}
+        return {"last hidden layer": hidden.pop().numpy(), "code of the stamps": hidden.pop().numpy()}
 
     return encode
 
