@@ -57,12 +57,16 @@ class FineTuning:
         Labelled simulated alerts that the tuning is reminded of.
     config : TuningConfig
         How.
+    history : bool
+        Whether the tuned model is to be one of stored history.
     """
 
     name = "fulgor ztf"
 
-    def __init__(self, base: ZtfNetwork, unlabelled: Dataset, simulated: Dataset, config: TuningConfig) -> None:
-        self.base, self.config = base, config
+    def __init__(
+        self, base: ZtfNetwork, unlabelled: Dataset, simulated: Dataset, config: TuningConfig, *, history: bool = False
+    ) -> None:
+        self.base, self.config, self.history = base, config, history
         self._unlabelled = self._views(unlabelled, np.arange(len(unlabelled))).unlabelled()
         chosen = np.random.default_rng(config.seed).permutation(len(simulated))[:REHEARSED]
         self._simulated = self._views(simulated, np.sort(chosen), count=1)
@@ -107,14 +111,15 @@ class FineTuning:
         return self._seen[1]
 
     def _views(self, dataset: Dataset, index: Index, count: int | None = None) -> Views:
-        config = self.config
-        return views(self.base, dataset, index, config.augmentation, count or config.count, config.seed)
+        config, count = self.config, count or self.config.count
+        return views(self.base, dataset, index, config.augmentation, count, config.seed, history=self.history)
 
 
 @torch.no_grad()
 def _logits(network: ZtfNetwork, asked: Views) -> Tensor:
     batch = asked.batch
-    latent = network.combined(asked.latents[:, 0], batch.sequence, batch.sequence_mask, batch.features)
+    slots = asked.history.slots(torch.arange(len(asked.latents))) if asked.history else ()
+    latent = network.combined(asked.latents[:, 0], batch.sequence, batch.sequence_mask, batch.features, *slots)
     logits: Tensor = network.classifier(latent)
     return logits
 

@@ -75,9 +75,10 @@ def train(
 
     if rehearse is None or not unlabelled:
         raise SettingsError("--from-model needs --unlabelled and --rehearse as well, see `fulgor train --help`")
-    if history_stamps:
-        raise SettingsError("--history-stamps needs a training from the beginning; leave out --from-model")
-    tune_ztf(archive, labels, out, from_model, unlabelled, rehearse, name=name, seed=seed, cache=cache)
+    tune_ztf(
+        archive, labels, out, from_model, unlabelled, rehearse, name=name, seed=seed, cache=cache,
+        history_stamps=history_stamps,
+    )  # fmt: skip
 
 
 def _alone() -> None:

@@ -32,7 +32,7 @@ REFERENCE = "public ZTF alerts of objects without a label, drawn by a seed, that
 
 def tune_ztf(
     archives: Sequence[Path], labels: Path | None, out: Path, base: Path, unlabelled: Sequence[Path], rehearse: Path, *,
-    name: str, seed: int, cache: Path | None,
+    name: str, seed: int, cache: Path | None, history_stamps: bool = False,
 ) -> None:  # fmt: skip
     """Measure the tuning by cross-validation, tune on all labelled alerts, and write the model.
 
@@ -54,6 +54,8 @@ def tune_ztf(
         For the card; of every draw.
     cache : Path or None
         Where prepared alerts are kept.
+    history_stamps : bool
+        Whether the model is to take the stamp latents of earlier alerts.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def tune_ztf(
 
     alerts = _alerts(archives, labels)
     method, reference, card, others = tuning(
-        base, unlabelled, rehearse, set(alerts.objects.tolist()), seed=seed, cache=cache
+        base, unlabelled, rehearse, set(alerts.objects.tolist()), seed=seed, cache=cache, history_stamps=history_stamps
     )
     measured = _measured(method, alerts)
     for one in measured.values():
@@ -106,8 +108,9 @@ class Tuning(NamedTuple):
 
 
 def tuning(
-    base: Path, unlabelled: Sequence[Path], rehearse: Path, measured: set[str], *, seed: int, cache: Path | None
-) -> Tuning:
+    base: Path, unlabelled: Sequence[Path], rehearse: Path, measured: set[str], *,
+    seed: int, cache: Path | None, history_stamps: bool = False,
+) -> Tuning:  # fmt: skip
     """Return the tuning of a base model; parameters as those of :func:`tune_ztf`.
 
     Parameters
@@ -132,7 +135,8 @@ def tuning(
     more = joined([read(ztf, cache, path).dataset({}, CLASSES) for path in unlabelled])
     reference, others = _divided(more, measured)
     rehearsal = read_labelled(ztf, cache, rehearse, None)
-    method = FineTuning(load_network(base, card), others, rehearsal, TuningConfig(seed=seed))
+    network, config = load_network(base, card), TuningConfig(seed=seed)
+    method = FineTuning(network, others, rehearsal, config, history=history_stamps)
     return Tuning(method, reference, card, len(others))
 
 

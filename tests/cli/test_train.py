@@ -79,10 +79,9 @@ def test_a_sample_of_single_alerts_says_nothing_of_stored_history(archive: Path,
         sample(copy, archive)
 
 
-@pytest.mark.parametrize("words", [("leela",), ("ztf", "--from-model", "x", "--unlabelled", "y", "--rehearse", "z")])
-def test_stored_history_is_learnt_from_the_beginning_by_ztf_alone(words: tuple[str, ...], archive: Path) -> None:
-    with pytest.raises(SettingsError, match="--history-stamps"):
-        run(*words, "--archive", archive, "--history-stamps")
+def test_stored_history_is_for_ztf_alone(archive: Path) -> None:
+    with pytest.raises(SettingsError, match="--history-stamps is for ztf"):
+        run("leela", "--archive", archive, "--history-stamps")
 
 
 def test_an_unknown_stream_is_refused() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from fulgor.models import adaptation
 from fulgor.models.adaptation import FineTuning, tuned_model
@@ -9,6 +10,7 @@ from fulgor.models.batches import Index
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.folds import OUTER, outer_folds
 from fulgor.models.finetuning import TuningConfig, Views, tune
+from fulgor.models.layout import INPUTS
 from fulgor.models.training import TrainedModel
 from fulgor.models.ztf import ZtfNetwork
 
@@ -55,6 +57,16 @@ def test_what_is_not_tuned_on_changes_nothing(method: FineTuning, dataset: Datas
     other = Dataset(dataset.arrays, _shifted(dataset.labels, train), dataset.objects, dataset.classes)
     one, two = method.fitted(dataset, train), method.fitted(other, train)
     assert float(one.temperature) == float(two.temperature)
+
+
+def test_a_model_of_stored_history_is_tuned_with_it(trained: TrainedModel, linked: Dataset) -> None:
+    rest, train = linked.part(np.arange(201, 400)), np.arange(0, 150)
+    method = FineTuning(trained.network, rest, rest, QUICK, history=True)
+    network = method.fitted(linked, train)
+    assert network.architecture.history_stamps
+    bare = Dataset({name: linked.arrays[name] for name in INPUTS}, linked.labels, linked.objects, linked.classes)
+    other = method.fitted(bare, train)
+    assert not torch.equal(network.classifier.weight, other.classifier.weight)
 
 
 def _shifted(labels: Index, kept: Index) -> Index:
