@@ -26,7 +26,7 @@ from fulgor.storage.rows import Result
 
 __all__ = ["Settled", "settle"]
 
-_PAGE = 256
+_PAGE = 64  # messages may have megabytes
 _FETCH_S = 60.0
 
 
@@ -72,7 +72,11 @@ def settle(connection: Connection, stream: Stream, scorer: Scorer, finder: Messa
         rows, reasons = _computed(pipeline, page, values)
         # A row that there was no memory for has no scores at all: it waits for a better moment.
         done = [row for row in rows.values() if row.scores is not None]
-        gone = [(row, _reason(row, reasons)) for row in page if row.key not in rows and _is_gone(row, values, finder)]
+        gone = [
+            (row, reasons.get(row.message) or finder.why_not(_place(row)))
+            for row in page
+            if row.key not in rows and (row.message in reasons or finder.reaches(_place(row)))
+        ]
         revise(connection, stream.name, done)
         mark_gone(connection, stream.name, scorer.model_id, gone)
         settled.revised += len(done)
@@ -85,27 +89,22 @@ def _place(row: Waiting) -> StoredPlace:
     return StoredPlace(row.cluster, row.topic, row.topic_id, row.partition, row.offset)
 
 
-def _is_gone(row: Waiting, values: Mapping[StoredPlace, bytes], finder: MessageFinder) -> bool:
-    return _place(row) in values or finder.reaches(_place(row))
-
-
 def _computed(
     pipeline: Pipeline, page: Sequence[Waiting], values: Mapping[StoredPlace, bytes]
 ) -> tuple[dict[tuple[str, datetime], Result], dict[tuple[int, int, int], str]]:
-    """Return a page's new rows by their keys, and by its coordinates what else may be told of a message."""
+    """Return a page's new rows by their keys, and why the messages that were found may give none of them."""
     wanted = {row.key for row in page}
     rows: dict[tuple[str, datetime], Result] = {}
     reasons: dict[tuple[int, int, int], str] = {}
     for pending in _through(pipeline, page, values):
         rows |= {row.key: row for row in pending.results if row.key in wanted and row.history is not None}
-        reasons[_at(pending.delivery)] = (
-            "; ".join({letter.reason for letter in pending.dead}) or "the alert is not there"
-        )
+        told = "; ".join(dict.fromkeys(letter.reason for letter in pending.dead))
+        reasons[_message(pending.delivery)] = told or "another alert lies where this one was read"
     return rows, reasons
 
 
 def _through(pipeline: Pipeline, page: Sequence[Waiting], values: Mapping[StoredPlace, bytes]) -> Iterator[Pending]:
-    messages = {(row.feed_id, row.segment, row.offset): row for row in page if _place(row) in values}
+    messages = {row.message: row for row in page if _place(row) in values}
     for row in messages.values():
         cut = pipeline.accept(_delivery(row, values[_place(row)]))
         yield from cut.messages if cut is not None else ()
@@ -118,15 +117,5 @@ def _delivery(row: Waiting, value: bytes) -> Delivery:
     return Delivery(assignment, row.offset, row.offset, value)
 
 
-def _at(delivery: Delivery) -> tuple[int, int, int]:
+def _message(delivery: Delivery) -> tuple[int, int, int]:
     return delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset
-
-
-def _reason(row: Waiting, reasons: Mapping[tuple[int, int, int], str]) -> str:
-    told = reasons.get((row.feed_id, row.segment, row.offset))
-    place = f"{row.topic}[{row.partition}] offset {row.offset}"
-    if told is not None:
-        return f"{place}: {told}"
-    if row.cluster == "archive":
-        return f"archive {row.topic}, message {row.offset}: moved, changed or damaged"
-    return f"{place}: the broker holds it no more"

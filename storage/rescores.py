@@ -58,6 +58,11 @@ class Waiting:
         """What tells it from other rows of its stream and model."""
         return self.alert, self.time
 
+    @property
+    def message(self) -> tuple[int, int, int]:
+        """What tells its message from others."""
+        return self.feed_id, self.segment, self.offset
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
