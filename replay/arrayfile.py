@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ class ArrayFile:
 
     def abandon(self) -> None:
         """Close the file as it is."""
-        self._file.close()
+        with suppress(OSError):  # what a full disk does not take any more is not wanted either
+            self._file.close()
 
     def _header(self) -> bytes:
         out = BytesIO()

@@ -34,8 +34,8 @@ def disk_errors(path: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         if error.errno in NO_SPACE:
             raise DiskFullError(
-                f"{path}: {reason}; what is not in a whole file yet was taken back and will be read from the topic"
-                " again: make room, then start the same command"
+                f"{path}: {reason}; whole files stay, the unfinished one is not kept: make room, then start the same"
+                " command again"
             ) from error
         raise ArchiveError(f"{path}: cannot be written: {reason}") from error
 

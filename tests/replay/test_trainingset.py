@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fulldisk import full_beyond
 
 from fulgor.consumer.stream import Item
-from fulgor.errors import ArchiveError, MalformedError
+from fulgor.errors import ArchiveError, DiskFullError, MalformedError
 from fulgor.models.dataset import UNLABELLED
 from fulgor.replay.archive import open_archive
 from fulgor.replay.trainingset import TrainingSet, balanced, prepare_set
@@ -145,3 +146,14 @@ def test_balanced_draws_take_each_class_equally_often():
     assert counts.sum() == 1000
     assert np.all(np.abs(counts - 1000 / 3) < 60)
     assert np.array_equal(drawn, balanced(labels, np.arange(2000), 3))
+
+
+def test_a_full_disk_leaves_nothing_of_a_set(tmp_path: Path):
+    (tmp_path / "night").mkdir()
+    rows = [[f"a{number}", "o", number] for number in range(40)]
+    (tmp_path / "night" / "0.avro").write_text(json.dumps(rows))
+    archive = open_archive(tmp_path / "night")
+    with full_beyond(4000), pytest.raises(DiskFullError, match="File too large; whole files stay"):
+        prepare_set(archive, Toy(), tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(prepare_set(archive, Toy(), tmp_path / "cache")) == 40

@@ -14,6 +14,7 @@ from fulgor.preprocessing.leela.chunk import chunk_of
 from fulgor.preprocessing.leela.nodes import write_nodes
 from fulgor.preprocessing.records import AvroRecord
 from fulgor.replay.chunks import encode_chunks
+from fulgor.replay.record.disk import disk_errors, write_whole
 from fulgor.replay.simulate.leela.network import NETWORK
 from fulgor.replay.simulate.leela.receiver import INTERVAL_NS
 from fulgor.replay.simulate.leela.season import SimulatedChunk
@@ -69,10 +70,17 @@ def write_archive(chunks: Iterable[SimulatedChunk], out: Path) -> ChunkSummary:
     Raises
     ------
     SettingsError
-        The folder cannot be written, or holds containers already.
+        The folder cannot be made, or holds containers already.
+    DiskFullError, ArchiveError
+        There is no space left, or it cannot be written; the containers that are there are whole.
     """
     _make_room(out)
-    left, files, size, count = iter(chunks), 0, 0, 0
+    with disk_errors(out):
+        return _write(iter(chunks), out)
+
+
+def _write(left: Iterator[SimulatedChunk], out: Path) -> ChunkSummary:
+    files, size, count = 0, 0, 0
     strokes: dict[str, Discharge] = {}
     with (out / LABELS).open("w", newline="") as labels, (out / PULSES).open("w", newline="") as pulses:
         label_rows, pulse_rows = csv.writer(labels), csv.writer(pulses)
@@ -80,7 +88,9 @@ def write_archive(chunks: Iterable[SimulatedChunk], out: Path) -> ChunkSummary:
         pulse_rows.writerow(_PULSE_COLUMNS)
         while batch := list(islice(left, CHUNKS_A_FILE)):
             path = out / f"simulated_leela_{files:05d}.avro"
-            size += path.write_bytes(encode_chunks(chunk.record for chunk in batch))
+            container = encode_chunks(chunk.record for chunk in batch)
+            write_whole(path, container)
+            size += len(container)
             for number, chunk in enumerate(batch):
                 name = chunk_id(chunk.record)
                 label_rows.writerow(_label_row(chunk, name, path.name, number))

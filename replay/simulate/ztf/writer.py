@@ -14,6 +14,7 @@ from typing import Any
 import fastavro
 
 from fulgor.errors import SettingsError
+from fulgor.replay.record.disk import disk_errors, write_whole
 from fulgor.replay.simulate.ztf.night import SimulatedAlert
 from fulgor.replay.simulate.ztf.schema import parsed_schema
 
@@ -73,19 +74,23 @@ def write_archive(alerts: Iterable[SimulatedAlert], out: Path, *, max_bytes: int
     Raises
     ------
     SettingsError
-        The place cannot be written, or holds containers already.
+        The place cannot be made, or holds containers already.
+    DiskFullError, ArchiveError
+        There is no space left, or it cannot be written; the containers that are there are whole.
     """
     single = out.suffix == ".avro"
     folder = out.parent if single else out
     labels = out.with_suffix(".labels.csv") if single else folder / LABELS
     _make_room(folder, out if single else None)
     count = files = size = 0
-    with labels.open("w", newline="") as table:
+    with disk_errors(folder), labels.open("w", newline="") as table:
         rows = csv.writer(table)
         rows.writerow(_COLUMNS)
         for batch, bodies in _batches(alerts, None if single else max_bytes):
             path = out if single else folder / f"simulated_ztf_{files:05d}.avro"
-            size += path.write_bytes(_container(bodies))
+            container = _container(bodies)
+            write_whole(path, container)
+            size += len(container)
             for index, alert in enumerate(batch):
                 rows.writerow([alert.record["candid"], alert.object_id, repr(alert.jd), alert.label, path.name, index])
             count, files = count + len(batch), files + 1

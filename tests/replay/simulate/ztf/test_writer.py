@@ -5,8 +5,9 @@ import io
 
 import fastavro
 import pytest
+from fulldisk import full_beyond
 
-from fulgor.errors import SettingsError
+from fulgor.errors import DiskFullError, SettingsError
 from fulgor.replay.archive import open_archive
 from fulgor.replay.simulate.ztf import encode, simulate, write_archive
 from fulgor.replay.simulate.ztf.topic import as_archive
@@ -65,3 +66,13 @@ def test_simulation_read_as_an_archive():
     assert [message.name for message in messages] == [f"{alert.record['candid']}.avro" for alert in simulate(5, 2)]
     assert messages[0].time_ms == pytest.approx((next(simulate(5, 2)).jd - 2_440_587.5) * 86_400_000, abs=1)
     assert archive.largest is None
+
+
+def test_a_full_disk_leaves_whole_containers(tmp_path):
+    alerts = list(simulate(4, 3))
+    size = len(encode([alerts[0].record]))
+    with full_beyond(int(1.5 * size)), pytest.raises(DiskFullError, match="make room"):
+        write_archive(alerts, tmp_path / "one")
+    assert list((tmp_path / "one").glob("*avro*")) == []
+    write_archive(alerts, tmp_path / "many", max_bytes=int(1.5 * size))
+    assert len(list((tmp_path / "many").glob("*.avro"))) == 4
