@@ -182,12 +182,14 @@ def _split_plainly(graph: Any) -> None:
         for node in graph.node
         if node.op_type != "SequenceAt"
     ]
-    del graph.node[:]
-    graph.node.extend(nodes)
     used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    _replace(graph.node, [node for node in nodes if node.op_type != "Constant" or node.output[0] in used])
+    _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in used])
+
+
+def _replace(field: Any, values: list[Any]) -> None:
+    del field[:]
+    field.extend(values)
 
 
 def _plain_split(node: Any, known: Mapping[str, NDArray[Any]], parts: Mapping[int, str]) -> Any:
