@@ -113,23 +113,28 @@ def produce(
     sender = Sender(target, config, keep_timestamps=options.keep_timestamps)
     chosen = _Chosen(archive, options, pace)
     try:
-        for message in chosen:
-            sender.send(message, pace)
-            if on_progress is not None:
-                on_progress(sender.report)
+        _send(sender, chosen, pace, on_progress or (lambda _: None))
     except KeyboardInterrupt:
         sender.finish()
         return _conclude(sender, chosen, archive, interrupted=True)
+    if chosen.passed_over and not sender.report.sent:
+        none = f"none of {chosen.passed_over} messages meets {options.selection}"
+        raise ArchiveError(f"{archive.path}: nothing to send: {none}")
+    return _conclude(sender, chosen, archive, interrupted=False)
+
+
+def _send(sender: Sender, chosen: _Chosen, pace: Pace, on_progress: Callable[[ProduceReport], None]) -> None:
+    """Send the messages and wait for their reports; an error in the middle says how many are there."""
+    try:
+        for message in chosen:
+            sender.send(message, pace)
+            on_progress(sender.report)
     except (ArchiveError, TopicError) as error:
         sender.finish()
         if not sender.report.delivered:
             raise
         raise type(error)(f"{error} ({sender.report.delivered} messages before it are delivered)") from error
     sender.finish()
-    if chosen.passed_over and not sender.report.sent:
-        none = f"none of {chosen.passed_over} messages meets {options.selection}"
-        raise ArchiveError(f"{archive.path}: nothing to send: {none}")
-    return _conclude(sender, chosen, archive, interrupted=False)
 
 
 def _full_config(config: Mapping[str, Any], options: ProduceOptions) -> dict[str, Any]:

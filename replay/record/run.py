@@ -11,7 +11,7 @@ from threading import Event
 from fulgor.consumer.consume import kafka_source
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.settings import Settings
-from fulgor.errors import ArchiveError
+from fulgor.errors import ArchiveError, TopicError
 from fulgor.replay.record.folder import RecordingFolder
 from fulgor.replay.record.identify import Identify
 from fulgor.replay.record.recorder import Recorder
@@ -65,15 +65,11 @@ def record(
         No space left; nothing half-written stays.
     """
     cluster = Cluster(settings.bootstrap, settings.kafka)
-    cluster.require_topic(topic)  # a mistake makes no folder
+    _require(cluster, topic, until_end=options.until_end)  # a mistake makes no folder
     folder = RecordingFolder(out, cluster.id)
     options = replace(options, group=options.group or folder.marker.group)
     with folder.at_work():
-        removed, indexed = folder.clean(identify)
-        for part in removed:
-            log.warning("%s: left by a recorder that died; removed, its messages are read again", part)
-        for file in indexed:
-            log.warning("%s: had no index; made anew", file)
+        _clean(folder, identify)
         recorder = Recorder(kafka_source(settings, topic, options.group), folder, identify, options)
         report = recorder.run(stopping, on_progress)
     if options.window is not None and options.until_end and not (report.messages or report.known):
@@ -82,3 +78,17 @@ def record(
             f" ({report.outside} outside of it were read)"
         )
     return report
+
+
+def _require(cluster: Cluster, topic: str, *, until_end: bool) -> None:
+    if until_end and topic.startswith("^") and not cluster.matching(topic):
+        raise TopicError(f"no topic of {cluster.bootstrap} matches {topic!r}, so it has no end to record to")
+    cluster.require_topic(topic)
+
+
+def _clean(folder: RecordingFolder, identify: Identify) -> None:
+    removed, indexed = folder.clean(identify)
+    for part in removed:
+        log.warning("%s: left by a recorder that died; removed, its messages are read again", part)
+    for file in indexed:
+        log.warning("%s: had no index; made anew", file)

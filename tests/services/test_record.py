@@ -183,6 +183,8 @@ def test_mistakes_are_named(kafka_broker: Broker, make_topic: Callable[..., str]
 
     with pytest.raises(TopicError, match="does not exist"):
         run("absent", tmp_path / "out")
+    with pytest.raises(TopicError, match=r"no topic of .* matches '\^absent_\[0-9\]', so it has no end"):
+        run("^absent_[0-9]", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ArchiveError, match="no message with a Kafka timestamp in 2001"):
         run(name, tmp_path / "out", "2001-01-01")
