@@ -32,6 +32,7 @@ from fulgor.models.evaluation.bootstrap import Bootstrap
 from fulgor.models.evaluation.folds import deal, splits
 from fulgor.models.evaluation.metrics import balanced_accuracy
 from fulgor.models.finetuning import TuningConfig, Views, tune, views
+from fulgor.models.layout import DETECTION
 from fulgor.models.lookback import ABSENT, earlier_alerts
 from fulgor.models.serving import SHIPPED
 from fulgor.models.ztf import ZtfNetwork
@@ -113,7 +114,7 @@ def table(alerts: AlertSet, found: list[Figures], chosen: np.ndarray, title: str
 
 
 def links(archives: list[Path]) -> None:
-    """Print how many earlier alerts, not older than a packet's first step, have a step of exactly their time."""
+    """Print how many earlier alerts, not older than a packet's first step, have a detection of exactly their time."""
     decode, found = ZtfDecoder(), defaultdict[str, dict[int, tuple[float, np.ndarray]]](dict)
     for message in (message for archive in archives for message in open_archive(archive)):
         try:
@@ -122,13 +123,15 @@ def links(archives: list[Path]) -> None:
             continue
         for alert in records:
             if isinstance(alert, ZtfAlert):
-                found[alert.object_id][alert.candid] = alert.jd, light_curve(alert, DEFAULT.sequence_length).times
+                curve = light_curve(alert, DEFAULT.sequence_length)
+                detected = np.where(curve.sequence[:, DETECTION] > 0, curve.times, np.nan)
+                found[alert.object_id][alert.candid] = alert.jd, np.append(np.nanmin(curve.times), detected)
     pairs = [
-        jd in times
+        jd in times[1:]
         for alerts in found.values()
         for own, times in alerts.values()
         for jd, _ in alerts.values()
-        if np.nanmin(times) <= jd < own
+        if times[0] <= jd < own
     ]
     count = sum(map(len, found.values()))
     print(

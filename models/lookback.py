@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.models.dataset import STEP_TIMES, Dataset
+from fulgor.models.layout import DETECTION
 
 __all__ = ["ABSENT", "earlier_alerts", "predict"]
 
@@ -43,13 +44,14 @@ def earlier_alerts(dataset: Dataset) -> Index:
     Returns
     -------
     ndarray of int64, shape (N, L - 1)
-        The alert of the same object and of exactly the step's time; :data:`ABSENT` where there is none, everywhere
-        if the data set does not know the steps' times.
+        The alert of the same object and of exactly the step's time; :data:`ABSENT` where there is none, where the
+        step is a limit, and everywhere if the data set does not know the steps' times.
     """
     times = dataset.arrays.get(STEP_TIMES)
     if times is None:
         return np.full((len(dataset), dataset.arrays["sequence"].shape[1] - 1), ABSENT)
-    own, before = np.asarray(times[:, -1]), np.asarray(times[:, :-1])
+    detected = dataset.arrays["sequence"][:, :-1, DETECTION] > 0
+    own, before = np.asarray(times[:, -1]), np.where(detected, times[:, :-1], np.nan)
     moments, (_, number) = np.unique(own), np.unique(dataset.objects, return_inverse=True)
 
     def keys(objects: NDArray[Any], when: NDArray[np.float64]) -> Index:

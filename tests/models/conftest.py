@@ -14,7 +14,7 @@ from fulgor.models.export import save
 from fulgor.models.finetuning import TuningConfig
 from fulgor.models.finetuning import remembering as look_back
 from fulgor.models.fitting import TrainingConfig
-from fulgor.models.layout import CLASSES
+from fulgor.models.layout import CLASSES, DETECTION
 from fulgor.models.training import TrainedModel, train
 from fulgor.models.ztf import ZtfNetwork
 
@@ -79,7 +79,9 @@ def linked(dataset: Dataset) -> Dataset:
     back = np.arange(steps - 1, -1, -1)
     times = np.where(back <= number[:, None] % 3, 2460000.5 + number[:, None] - back, np.nan)
     mask = np.maximum(np.asarray(dataset.arrays["sequence_mask"]), np.isfinite(times))
-    arrays = {**dataset.arrays, "sequence_mask": mask, STEP_TIMES: times}
+    sequence = np.array(dataset.arrays["sequence"])
+    sequence[:, :, DETECTION] = mask
+    arrays = {**dataset.arrays, "sequence": sequence, "sequence_mask": mask, STEP_TIMES: times}
     return Dataset(arrays, dataset.labels, dataset.objects, dataset.classes)
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fulgor.models.dataset import STEP_TIMES, Dataset
-from fulgor.models.layout import CLASSES, HISTORY_INPUTS
+from fulgor.models.layout import CLASSES, DETECTION, HISTORY_INPUTS
 from fulgor.models.lookback import ABSENT, earlier_alerts, predict
 
 NAN = math.nan
@@ -20,7 +21,7 @@ def alerts(*rows: tuple[str, list[float]]) -> Dataset:
     arrays = {
         "stamps": np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1),
         "masks": np.ones((count, 1, 1, 1), bool),
-        "sequence": np.zeros((count, 3, 8), np.float32),
+        "sequence": np.ones((count, 3, 8), np.float32),
         "sequence_mask": np.ones((count, 3), bool),
         "features": np.zeros((count, 2), np.float32),
         STEP_TIMES: np.array([times for _, times in rows]),
@@ -40,6 +41,13 @@ DATASET = alerts(
 
 def test_an_alert_is_known_by_its_object_and_its_exact_time() -> None:
     assert earlier_alerts(DATASET).tolist() == [[-1, 2], [-1, -1], [-1, -1], [2, 0], [-1, -1], [-1, -1]]
+
+
+def test_a_limit_is_no_alert() -> None:
+    sequence = DATASET.arrays["sequence"].copy()
+    sequence[3, 1, DETECTION] = 0.0
+    limited = replace(DATASET, arrays={**DATASET.arrays, "sequence": sequence})
+    assert earlier_alerts(limited)[3].tolist() == [2, ABSENT]
 
 
 def test_links_do_not_depend_on_the_order() -> None:
