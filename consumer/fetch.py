@@ -29,6 +29,8 @@ _READER = {
     "queued.min.messages": 1,
     "max.partition.fetch.bytes": 131_072,
     "fetch.wait.max.ms": 100,
+    # That one message fills the queue, after which the client would rest for a second, also from the next place.
+    "fetch.queue.backoff.ms": 1,
 }
 _GONE = {
     KafkaError._PARTITION_EOF,
