@@ -236,12 +236,32 @@ class Comparison:
         return f"| {name} | {' | '.join(cells)} |"
 
 
+def ask_boosting(dataset: Dataset, real: np.ndarray, why: bool) -> None:
+    tables = {f"{name} stamp": table for name, table in stamp_tables(dataset).items()}
+    tables |= {"metadata": metadata_table(dataset), "light curve": light_curve_table(dataset)}
+    whole = np.flatnonzero(tables["metadata"]["distpsnr1"] != OVERWRITTEN)
+    everything = np.arange(len(dataset))
+    for name, table in tables.items():
+        used = everything if name.endswith("stamp") else whole
+        matrix = np.stack(list(table.values()), axis=1)[used]
+        asked = Comparison(dataset.labels[used], dataset.objects[used], real[used])
+        line = asked.row(f"boosting: {name}", partial(boosted, matrix, list(table) if why else []))
+        print(line + asked.control(partial(boosted, matrix, [])), flush=True)
+
+
+def ask_nets(dataset: Dataset, real: np.ndarray) -> None:
+    seen = torch.from_numpy(np.concatenate(pixels(dataset), axis=1).astype(np.float32))
+    asked = Comparison(dataset.labels, dataset.objects, real)
+    for name, channels in (*((f"{one} stamp", [n, n + 3]) for n, one in enumerate(STAMPS)), ("all stamps", range(6))):
+        print(asked.row(f"net: {name}", partial(convolved, seen[:, list(channels)])) + " |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1].parent / "shared" / "data")
     parser.add_argument("--count", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--no-nets", action="store_true", help="boosting only")
+    parser.add_argument("--judges", choices=("all", "boosting", "nets"), default="all")
     parser.add_argument("--why", action="store_true", help="also print which numbers tell most")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -251,22 +271,10 @@ def main() -> None:
     real = np.arange(len(dataset)) < len(first)
     print(f"{len(first)} real alerts ({int((first.labels >= 0).sum())} labelled), {len(second)} simulated\n")
     print(f"| judge: what it sees | all | {' | '.join(CLASSES)} | control |\n|---|---|{'---|' * (len(CLASSES) + 1)}")
-    tables = {f"{name} stamp": table for name, table in stamp_tables(dataset).items()}
-    tables |= {"metadata": metadata_table(dataset), "light curve": light_curve_table(dataset)}
-    whole = np.flatnonzero(tables["metadata"]["distpsnr1"] != OVERWRITTEN)
-    everything = np.arange(len(dataset))
-    for name, table in tables.items():
-        used = everything if name.endswith("stamp") else whole
-        matrix = np.stack(list(table.values()), axis=1)[used]
-        asked = Comparison(dataset.labels[used], dataset.objects[used], real[used])
-        line = asked.row(f"boosting: {name}", partial(boosted, matrix, list(table) if given.why else []))
-        print(line + asked.control(partial(boosted, matrix, [])), flush=True)
-    if given.no_nets:
-        return
-    seen = torch.from_numpy(np.concatenate(pixels(dataset), axis=1).astype(np.float32))
-    asked = Comparison(dataset.labels, dataset.objects, real)
-    for name, channels in (*((f"{one} stamp", [n, n + 3]) for n, one in enumerate(STAMPS)), ("all stamps", range(6))):
-        print(asked.row(f"net: {name}", partial(convolved, seen[:, list(channels)])) + " |", flush=True)
+    if given.judges != "nets":
+        ask_boosting(dataset, real, given.why)
+    if given.judges != "boosting":
+        ask_nets(dataset, real)
 
 
 if __name__ == "__main__":

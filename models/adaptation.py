@@ -22,6 +22,7 @@ from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import TuningConfig, Views, tune, views
 from fulgor.models.fitting import class_balance, infer
 from fulgor.models.layout import SCORES
+from fulgor.models.redrawing import Redrawing, RedrawingConfig, redraw
 from fulgor.models.reference import Reference
 from fulgor.models.training import TrainedModel, best_temperature
 from fulgor.models.ztf import ZtfNetwork
@@ -59,14 +60,18 @@ class FineTuning:
         How.
     history : bool
         Whether the tuned model is to be one of stored history.
+    redrawing : RedrawingConfig, optional
+        How the stamp decoder of the model that is kept learns real stamps.
     """
 
     name = "fulgor ztf"
 
     def __init__(
-        self, base: ZtfNetwork, unlabelled: Dataset, simulated: Dataset, config: TuningConfig, *, history: bool = False
-    ) -> None:
+        self, base: ZtfNetwork, unlabelled: Dataset, simulated: Dataset, config: TuningConfig, *,
+        history: bool = False, redrawing: RedrawingConfig | None = None,
+    ) -> None:  # fmt: skip
         self.base, self.config, self.history = base, config, history
+        self.redrawing, self._others = redrawing or RedrawingConfig(seed=config.seed), unlabelled
         self._unlabelled = self._views(unlabelled, np.arange(len(unlabelled))).unlabelled()
         chosen = np.random.default_rng(config.seed).permutation(len(simulated))[:REHEARSED]
         self._simulated = self._views(simulated, np.sort(chosen), count=1)
@@ -84,6 +89,11 @@ class FineTuning:
         network.distance.fit(latents, torch.from_numpy(np.asarray(dataset.labels[labelled])))
         network.temperature.fill_(self._temperature(dataset, labelled))
         return network
+
+    def redraw(self, network: ZtfNetwork, dataset: Dataset) -> Redrawing:
+        """Tune the stamp decoder, in place, on the labelled ones of some alerts and on those without a label."""
+        labelled = dataset.part(np.flatnonzero(dataset.labels != UNLABELLED))
+        return redraw(network, [labelled, self._others], self.redrawing)
 
     def _tuned(self, dataset: Dataset, labelled: Index) -> ZtfNetwork:
         real = self._known(dataset).part(torch.from_numpy(labelled)).joined(self._unlabelled)
@@ -140,6 +150,7 @@ def tuned_model(method: FineTuning, dataset: Dataset, reference: Dataset, metric
     """
     everything = np.arange(len(dataset))
     network = method.fitted(dataset, everything)
+    redrawn = method.redraw(network, dataset)  # no figure of the folds depends on the stamp decoder
     scores = infer(network, reference, np.arange(len(reference)))["scores"]
     config = method.config
     baseline = MetadataBaseline(dataset, everything)
@@ -148,4 +159,5 @@ def tuned_model(method: FineTuning, dataset: Dataset, reference: Dataset, metric
         "seed": config.seed,
         "parts": {"train": dataset.counts(everything), "reference": reference.counts(np.arange(len(reference)))},
     }
-    return TrainedModel(network, baseline, Reference.fit(scores, SCORES), metrics, split, asdict(config))
+    settings = {**asdict(config), "redrawing": {**asdict(method.redrawing), "held_out_error": redrawn._asdict()}}
+    return TrainedModel(network, baseline, Reference.fit(scores, SCORES), metrics, split, settings)

@@ -11,6 +11,7 @@ from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.folds import OUTER, outer_folds
 from fulgor.models.finetuning import TuningConfig, Views, tune
 from fulgor.models.layout import INPUTS
+from fulgor.models.redrawing import RedrawingConfig
 from fulgor.models.training import TrainedModel
 from fulgor.models.ztf import ZtfNetwork
 
@@ -20,7 +21,7 @@ QUICK = TuningConfig(steps=5, count=1)
 @pytest.fixture
 def method(trained: TrainedModel, dataset: Dataset) -> FineTuning:
     rest = dataset.part(np.arange(200, 400))
-    return FineTuning(trained.network, rest, rest, QUICK)
+    return FineTuning(trained.network, rest, rest, QUICK, redrawing=RedrawingConfig(epochs=1))
 
 
 def test_the_model_is_tuned_on_all_labels(method: FineTuning, dataset: Dataset) -> None:
@@ -30,6 +31,8 @@ def test_the_model_is_tuned_on_all_labels(method: FineTuning, dataset: Dataset) 
     assert model.split["parts"]["train"] == real.counts(np.arange(200))
     assert model.reference.size == 200
     assert float(model.network.temperature) != float(method.base.temperature)
+    held_out = model.training["redrawing"]["held_out_error"]
+    assert 0 < held_out["after"] <= held_out["before"]
 
 
 def test_the_temperature_comes_from_alerts_that_the_tuning_did_not_see(
