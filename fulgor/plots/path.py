@@ -18,7 +18,7 @@ from fulgor.plots.style import FAINT, INK, PAPER, key, looks, tidy, title
 __all__ = ["ObjectPath", "latent_path"]
 
 _COLOURS = "viridis"
-_ASIDE = 34.0  # points
+_ASIDE = 0.11  # of the axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,12 @@ def _draw_path(
 
 def _name(axes: Axes, text: str, point: NDArray[np.float64], way: NDArray[np.float64]) -> None:
     """Write beside a point, away from the others."""
-    here, others = (axes.transData.transform(one) for one in (point, way))
+    here, others = (axes.transAxes.inverted().transform(axes.transData.transform(one)) for one in (point, way))
     away = here - others.mean(axis=0)
     length = float(np.hypot(*away))
-    x, y = _ASIDE * (away / length if length > 1e-9 else np.array([0.0, 1.0]))
+    x, y = np.clip(here + _ASIDE * (away / length if length > 1e-9 else np.array([0.0, 1.0])), 0.05, 0.95)
     axes.annotate(
-        text, (point[0], point[1]), (x, y), textcoords="offset points", ha="center", va="center", fontsize=11,
+        text, (point[0], point[1]), (x, y), textcoords="axes fraction", ha="center", va="center", fontsize=11,
         color=INK, fontweight="bold", zorder=4, arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.8},
     )  # fmt: skip
 
