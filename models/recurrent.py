@@ -133,6 +133,7 @@ class DecayGRU(Recurrence):
         gates, new = torch.split(read, [2 * self.hidden, self.hidden], dim=2)
         left = self.remaining(sequence, mask).transpose(0, 1)
         state = torch.zeros_like(new[0])
-        for number in range(int(sequence.shape[1])):
-            state = self.step(gates[number], new[number], left[number] * state)
+        # Unbound at once: the gradient of each single indexing would fill a whole sequence with zeros.
+        for known, proposed, remains in zip(gates.unbind(), new.unbind(), left.unbind(), strict=True):
+            state = self.step(known, proposed, remains * state)
         return state
