@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import repeat
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -263,9 +262,8 @@ class Pipeline:
         with self._timed(stage):
             rows = predict(scorer.predictor, items, known)
         self._items(stage).inc(len(slots))
-        return [
-            slot.result(row, scorer, past) for slot, row, past in zip(slots, rows, known or repeat(None), strict=False)
-        ]
+        each = known or [None] * len(slots)
+        return [slot.result(row, scorer, past) for slot, row, past in zip(slots, rows, each, strict=True)]
 
     def _pasts(self, items: Sequence[Item], scorer: Scorer) -> list[Past] | None:
         shape = history_shape(scorer.predictor)
