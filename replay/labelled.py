@@ -8,11 +8,13 @@ from pathlib import Path, PurePosixPath
 
 from fulgor.errors import ArchiveError, MalformedError
 from fulgor.models.evaluation.alerts import LabelledAlert
-from fulgor.preprocessing.ztf import ZtfDecoder
+from fulgor.preprocessing.ztf import ZtfAlert, ZtfDecoder
 from fulgor.replay.archive import open_archive
 from fulgor.replay.labels import label_rows, table_beside
 
 __all__ = ["labelled_alerts"]
+
+_decode = ZtfDecoder()
 
 
 def labelled_alerts(
@@ -32,7 +34,8 @@ def labelled_alerts(
         CSV file; by default the one in the archive's folder. A row without a label gives an
         unlabelled alert. An alert's origin is the table's, else the folder or file it lies in.
     left_out : Counter, optional
-        Counts, by reason, what is not yielded: ``malformed``, ``repeated`` or ``not in the table``.
+        Counts, by reason, what is not yielded: ``malformed``, ``repeated`` or ``not in the table``; and at the end the
+        rows of the table whose alerts are ``not in the archive``.
     progress : callable, optional
         Told of messages read, and of how many there are where that is known.
 
@@ -45,27 +48,36 @@ def labelled_alerts(
     """
     rows = label_rows(table or table_beside(archive))
     counts: Counter[str] = Counter() if left_out is None else left_out
-    decoder, opened, seen = ZtfDecoder(), open_archive(archive), set[str]()
+    opened, seen = open_archive(archive), set[str]()
     for done, message in enumerate(opened, 1):
-        try:
-            records = decoder(message.value)
-        except MalformedError:
-            counts["malformed"] += 1
-            records = []
-        for record in records:
-            if isinstance(record, MalformedError):
-                counts["malformed"] += 1
-            elif (candid := str(record.candid)) in seen:
+        for alert in _decoded(message.value, counts):
+            if (candid := str(alert.candid)) in seen:
                 counts["repeated"] += 1
             elif (row := rows.get(candid)) is None:
                 counts["not in the table"] += 1
             else:
                 seen.add(candid)
-                yield LabelledAlert(record, row.label, row.origin or _place(message.name))
+                yield LabelledAlert(alert, row.label, row.origin or _place(message.name))
         if progress is not None:
             progress(done, opened.count)
+    if absent := len(rows) - len(seen):
+        counts["not in the archive"] = absent
     if not seen:
         raise ArchiveError(f"{archive} holds none of the {len(rows)} alerts that the table names; check --labels")
+
+
+def _decoded(value: bytes, counts: Counter[str]) -> Iterator[ZtfAlert]:
+    """Yield the alerts of a message; what cannot be decoded is counted."""
+    try:
+        records = _decode(value)
+    except MalformedError:
+        counts["malformed"] += 1
+        return
+    for record in records:
+        if isinstance(record, MalformedError):
+            counts["malformed"] += 1
+        else:
+            yield record
 
 
 def _place(name: str) -> str:

@@ -2,7 +2,7 @@
 
 The prepared arrays lie in a folder named after the archive's content and the preparation's hash, one
 ``.npy`` file each, which maps into memory: measured against Parquet, FITS and half precision, nothing
-that numpy reads was faster at random (``benchmarks/archives.py``).
+that numpy reads was faster at random (``benchmarks/trainingsets.py``).
 """
 
 from __future__ import annotations

@@ -71,6 +71,8 @@ def retrain(
     card = read_card(base)
     check_preparation(ztf, card["preprocessing_hash"])
     alerts, left_out = _read(archive, labels, card["classes"])
+    if left_out:
+        typer.echo("left out: " + ", ".join(f"{count} {why}" for why, count in sorted(left_out.items())), err=True)
     dataset, division = alerts.dataset, divide(alerts.dataset, card, alerts.days if split is Split.TIME else None)
     model, held_out = _tuned(dataset, division, base, card, epochs, rate)
     data: dict[str, Any] = {

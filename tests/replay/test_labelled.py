@@ -33,11 +33,11 @@ def test_each_alert_of_the_table_once(archive: Path, tmp_path: Path) -> None:
     names = lines[0].split(",")
     row = dict(zip(names, lines[1].split(","), strict=True))
     table = tmp_path / "some.csv"
-    table.write_text(f"candid,label,origin\n{row['candid']},,survey\n")
+    table.write_text(f"candid,label,origin\n{row['candid']},,survey\n1,SN,survey\n2,SN,survey\n")
     left_out.clear()
     (only,) = labelled_alerts(archive, table, left_out=left_out)
     assert (str(only.alert.candid), only.label, only.origin) == (row["candid"], None, "survey")
-    assert left_out["not in the table"] == 22
+    assert left_out == {"malformed": 1, "repeated": 1, "not in the table": 22, "not in the archive": 2}
 
 
 def test_tables_that_cannot_be_used(archive: Path, tmp_path: Path) -> None:
