@@ -262,7 +262,7 @@ class Pipeline:
         with self._timed(stage):
             rows = predict(scorer.predictor, items, known)
         self._items(stage).inc(len(slots))
-        each = known or [None] * len(slots)
+        each: Sequence[Past | None] = known or [None] * len(slots)
         return [slot.result(row, scorer, past) for slot, row, past in zip(slots, rows, each, strict=True)]
 
     def _pasts(self, items: Sequence[Item], scorer: Scorer) -> list[Past] | None:
