@@ -13,7 +13,7 @@ from fulgor.storage.database import Connection
 from fulgor.storage.streamtables import create_stream_tables
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["CORE_VERSION", "check_core", "check_schema", "migrate"]
+__all__ = ["CORE_VERSION", "check_core", "check_schema", "migrate", "migrate_part"]
 
 CORE_VERSION = 7
 _LOCK = 0x46554C47  # any fixed number: two migrations at once must wait for each other
@@ -55,6 +55,34 @@ def migrate(connection: Connection, tables: Sequence[StreamTable], *, partition_
         for table in tables:
             applied += _migrate_stream(connection, table, partition_by)
     return applied
+
+
+def migrate_part(connection: Connection, part: str, versions: Sequence[sql.Composable]) -> None:
+    """Bring tables that a downstream job keeps to this program's version; safe to run in each of its rounds.
+
+    Parameters
+    ----------
+    connection : Connection
+        In autocommit mode.
+    part : str
+        Under which name the versions are recorded, such as ``leela-strokes``.
+    versions : sequence of SQL
+        What leads from each version to the next, from an empty schema on; earlier ones never change.
+
+    Raises
+    ------
+    SchemaVersionError
+        The tables are newer than this program.
+    """
+    if _version(connection, part) == len(versions):
+        return
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        found = _version(connection, part)
+        _refuse_newer(part, found, len(versions))
+        for version, statements in enumerate(versions[found:], found + 1):
+            connection.execute(statements)
+            _record(connection, part, version)
 
 
 def check_schema(connection: Connection, table: StreamTable) -> None:

@@ -22,6 +22,7 @@ from fulgor.preprocessing.leela.filters import band_pass, with_edges
 from fulgor.preprocessing.leela.pulses import describe, find_peaks
 from fulgor.preprocessing.leela.windows import take_windows
 from fulgor.storage.database import Connection
+from fulgor.storage.migrate import migrate_part
 from fulgor.streams.leela import pulse_columns, unpack_samples
 
 __all__ = ["join_chunks"]
@@ -34,11 +35,27 @@ _REVISED, _WITHDRAWN = 1, 2
 _TOUCH = 0.5
 _SEAMS_A_ROUND = 10_000
 
+# Still to be joined if its neighbour comes; the same words in the index and in the query, or it is not used.
+_OPEN = sql.SQL("item > 0 AND revision = 0 AND pulse_flags & {} <> 0").format(sql.Literal(int(LeelaFlag.NEAR_EDGE)))
+_VERSIONS = (
+    sql.SQL("""
+    CREATE INDEX leela_open_edge ON fulgor.leela_alert (stored_at) WHERE {open};
+    CREATE TABLE fulgor.leela_join (one bool PRIMARY KEY DEFAULT true CHECK (one), joined_at timestamptz NOT NULL)
+""").format(open=_OPEN),
+)
+# A chunk is waited for so long after its neighbour was stored, or after the last round if there was none for longer.
+_PATIENCE = "1 hour"
+_JOINED = (
+    "INSERT INTO fulgor.leela_join (joined_at) VALUES (%s)"
+    " ON CONFLICT (one) DO UPDATE SET joined_at = excluded.joined_at"
+)
+
 _EDGES = sql.SQL("""
     WITH open AS (
         SELECT DISTINCT chunk, object, node, start_ns, numsmpls, interval_ns, peak_index < %(guard)s AS left_edge
         FROM fulgor.leela_alert
-        WHERE item > 0 AND revision = 0 AND pulse_flags & %(near)s <> 0)
+        WHERE {open}
+          AND stored_at > coalesce((SELECT joined_at FROM fulgor.leela_join), '-infinity') - {patience}::interval)
     SELECT DISTINCT CASE WHEN o.left_edge THEN n.alert ELSE o.chunk END AS first,
                     CASE WHEN o.left_edge THEN o.chunk ELSE n.alert END AS second,
                     CASE WHEN o.left_edge THEN n.start_ns ELSE o.start_ns END AS first_ns,
@@ -52,7 +69,7 @@ _EDGES = sql.SQL("""
                    ELSE abs(o.start_ns + o.numsmpls * interval_ns - start_ns) END < %(touch)s * interval_ns
         ORDER BY alert LIMIT 1) n ON true
     ORDER BY first_ns, first, second LIMIT %(limit)s
-""")
+""").format(open=_OPEN, patience=sql.Literal(_PATIENCE))
 _CHUNK = sql.SQL(
     "SELECT alert, object, start_ns, interval_ns, numsmpls, noise, samples FROM fulgor.leela_alert"
     " WHERE alert = %s AND item = 0"
@@ -111,17 +128,20 @@ def join_chunks(connection: Connection) -> str:
     exists = connection.execute("SELECT to_regclass('fulgor.leela_alert')").fetchone()
     if exists is None or exists[0] is None:
         return "no LEELA tables"
+    migrate_part(connection, "leela-join", _VERSIONS)
+    began = connection.execute("SELECT clock_timestamp()").fetchone()
     seams = revised = withdrawn = 0
     for seam in _open_seams(connection):
         with connection.transaction():
             changed, dropped = _join(connection, seam)
         seams, revised, withdrawn = seams + 1, revised + changed, withdrawn + dropped
+    if seams < _SEAMS_A_ROUND:
+        connection.execute(_JOINED, began)
     return f"{seams} seams joined: {revised} pulses revised, {withdrawn} withdrawn"
 
 
 def _open_seams(connection: Connection) -> Iterator[_Seam]:
-    near = int(LeelaFlag.NEAR_EDGE)
-    limits = {"guard": DEFAULT.guard, "near": near, "limit": _SEAMS_A_ROUND, "touch": _TOUCH}
+    limits = {"guard": DEFAULT.guard, "limit": _SEAMS_A_ROUND, "touch": _TOUCH}
     for first, second, *_ in connection.execute(_EDGES, limits).fetchall():
         with connection.cursor(row_factory=dict_row) as cursor:
             rows = [cursor.execute(_CHUNK, [alert]).fetchone() for alert in (first, second)]

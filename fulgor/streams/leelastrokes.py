@@ -21,13 +21,13 @@ from fulgor.preprocessing.leela.nodes import Node
 from fulgor.preprocessing.leela.recipe import NOMINAL_INTERVAL_NS
 from fulgor.preprocessing.leela.windows import is_usual
 from fulgor.storage.database import Connection
+from fulgor.storage.migrate import migrate_part
 
-__all__ = ["LATENESS_S", "create_stroke_tables", "locate_strokes", "stroke_id"]
+__all__ = ["LATENESS_S", "locate_strokes", "stroke_id"]
 
 LATENESS_S = 1.1
 """Real chunks arrive up to 1.02 s out of order; later ones revise what was located."""
 
-_LOCK = 0x4C45454C
 _SECOND_NS = 1_000_000_000
 # Around each full second, so far is looked for the pause in which to cut.
 _CUT_NS = 250_000_000
@@ -36,7 +36,8 @@ _OVERLAP = "1 minute"
 _MOST_PULSES = 5_000
 _WITHDRAWN = 2
 
-_TABLES = sql.SQL("""
+# The first version says IF NOT EXISTS: there are databases from before the versions were recorded.
+_VERSIONS = (sql.SQL("""
     CREATE TABLE IF NOT EXISTS fulgor.leela_stroke (
         stroke text PRIMARY KEY, block int8 NOT NULL, time timestamptz NOT NULL, time_ns int8 NOT NULL,
         lat float8 NOT NULL, lon float8 NOT NULL, sites int2 NOT NULL, chi_square float4, rms_us float4 NOT NULL,
@@ -67,7 +68,7 @@ _TABLES = sql.SQL("""
         CROSS JOIN LATERAL (
             SELECT array_agg(alert ORDER BY arrival_ns, alert) AS alerts
             FROM fulgor.leela_stroke_pulse WHERE stroke = s.stroke) p;
-""")
+"""),)  # fmt: skip
 # A seam that is joined changes rows beside a chunk that was just stored: rows of chunks count, too.
 _TOUCHED = sql.SQL(
     "SELECT DISTINCT floor(extract(epoch FROM time))::int8 FROM fulgor.leela_alert WHERE time_ns IS NOT NULL"
@@ -98,7 +99,7 @@ def locate_strokes(connection: Connection, nodes: Mapping[str, Node]) -> str:
     exists = connection.execute("SELECT to_regclass('fulgor.leela_alert')").fetchone()
     if exists is None or exists[0] is None:
         return "no LEELA tables"
-    create_stroke_tables(connection)
+    migrate_part(connection, "leela-strokes", _VERSIONS)
     locator = Locator({name: (node.lat, node.lon) for name, node in nodes.items()})
     blocks = strokes = 0
     for second in _due(connection):
@@ -107,13 +108,6 @@ def locate_strokes(connection: Connection, nodes: Mapping[str, Node]) -> str:
         if found is not None:
             blocks, strokes = blocks + 1, strokes + found
     return f"{blocks} blocks located: {strokes} strokes"
-
-
-def create_stroke_tables(connection: Connection) -> None:
-    """Create the tables of strokes and the view ``leela_strokes`` where they are not there yet."""
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        connection.execute(_TABLES)
 
 
 def stroke_id(stroke: Stroke) -> str:

@@ -51,7 +51,9 @@ def test_what_a_seam_becomes_does_not_depend_on_the_order(database: str, shared:
         revisions = [row[-1] for row in forwards]
         assert connection.execute(ROWS).fetchall() == forwards
         report = check(connection)
+        edges = connection.execute("SELECT indexname FROM pg_indexes WHERE indexname = 'leela_open_edge'").fetchall()
     assert again.startswith("0 seams")
+    assert edges == [("leela_open_edge",)]
     assert revisions.count(1) > 5, said
     assert report.closed
     assert not report.findings

@@ -27,6 +27,7 @@ NODES = {site.node.node: site.node for site in NETWORK}
 STROKES = (
     "SELECT stroke, time_ns, lat, lon, sites, ambiguous, events, method, pulses FROM fulgor.leela_strokes ORDER BY 1"
 )
+VERSION = "SELECT version FROM fulgor.migration WHERE component = 'leela-strokes'"
 OLD = "UPDATE fulgor.leela_alert SET stored_at = stored_at - interval '11 seconds'"
 
 
@@ -55,6 +56,7 @@ def test_strokes_are_located_alike_in_any_order_and_late_pulses_revise_them(data
         connection.execute(OLD)
         said = locate_strokes(connection, NODES)
         forwards = connection.execute(STROKES).fetchall()
+        assert connection.execute(VERSION).fetchall() == [(1,)]
         assert locate_strokes(connection, NODES).startswith("0 blocks"), (waiting, said)
         assert connection.execute(STROKES).fetchall() == forwards
     sure = [row for row in forwards if not row[5]]
