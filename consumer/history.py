@@ -1,44 +1,30 @@
 """Earlier alerts of an object on their way into a model: what a batch names, what is stored of it.
 
-Only models whose card says so take a history; for the others nothing here runs. What the times of a
-sequence mean, and which of its steps can be alerts, only the stream knows (:class:`Remembering`).
-Alerts that were read together with a later one of their object, or whose rows are still on their way to
-the database, are not found: they count as late, and the job ``late-history`` makes that right.
+Only models whose card says so take a history; for the others nothing here runs. Which earlier items a
+sequence names only the stream knows (:class:`~fulgor.consumer.stream.Remembering`). Those that were read
+together with a later one of their object, or whose rows are still on their way to the database, are not
+found: they count as late, and the job ``late-history`` makes that right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.consumer.patience import Patient
-from fulgor.consumer.stream import Item, Predictor, Stream
+from fulgor.consumer.stream import Item, Predictor, Remembering, Stream
 from fulgor.errors import ModelError
 from fulgor.storage.database import Connection
 from fulgor.storage.history import Earlier, HistoryReader, Observation
 from fulgor.storage.rows import History
 
-__all__ = ["Past", "Recall", "Remembering", "StoredHistory", "history_shape", "pasts"]
+__all__ = ["Past", "Recall", "StoredHistory", "history_shape", "pasts"]
 
 Recall = Callable[[int, Collection[Observation]], Mapping[Observation, Earlier]]
 """Finds what a model has stored of earlier alerts; called with the model's key."""
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A stream whose items name earlier ones of their object."""
-
-    def earlier(self, item: Item) -> Sequence[datetime | None]:
-        """Return the times of the steps before the item's own, the oldest first.
-
-        They are those that the earlier items' rows have as ``time``; None stands for a step that no item can be.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

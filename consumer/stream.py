@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fulgor.errors import MalformedError
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["Item", "Predictor", "PreparesTogether", "Record", "Stream"]
+__all__ = ["Item", "Predictor", "PreparesTogether", "Record", "Remembering", "Stream"]
 
 Arrays = Mapping[str, NDArray[generic]]
 
@@ -124,6 +124,18 @@ class PreparesTogether(Protocol):
         ------
         Exception
             One of the records cannot become rows; each is then prepared alone.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """What a stream may offer beside `prepare`: which earlier items an item names, for models that take their latents."""
+
+    def earlier(self, item: Item) -> Sequence[datetime | None]:
+        """Return the times of the steps before the item's own, the oldest first.
+
+        They are those that the earlier items' rows have as ``time``; None stands for a step that no item can be.
         """
         ...
 

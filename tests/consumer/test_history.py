@@ -12,12 +12,12 @@ import pytest
 from toy import CARD, ToyPredictor, ToyStream, message, record
 
 from fulgor.consumer.batches import FlushReason
-from fulgor.consumer.history import Remembering
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pending, Pipeline
 from fulgor.consumer.settings import Settings
+from fulgor.consumer.stream import Remembering
 from fulgor.errors import ModelError
 from fulgor.replay.simulate.ztf import encode, simulate
 from fulgor.storage.history import Earlier, Observation
