@@ -116,33 +116,32 @@ def write_folder(
         The card as written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    network, architecture = model.network, model.network.architecture
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, directory / WEIGHTS)
+    save_file({key: value.contiguous() for key, value in model.network.state_dict().items()}, directory / WEIGHTS)
     (directory / WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
     export(directory / ONNX)
-    return write_card(
-        directory,
-        {
-            "name": name,
-            "stream": stream,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "git_revision": _revision(),
-            "seed": model.training["seed"],
-            "classes": list(architecture.classes),
-            "scores": list(scores),
-            "latent": architecture.latent,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-            "architecture": architecture.to_card(),
-            "preprocessing_hash": preprocessing_hash,
-            "calibration": {"temperature": float(network.temperature), "class_prior": _prior(model)},
-            "recurrence": dict(recurrence),
-            "data": dict(data),
-            "split": model.split,
-            "metrics": {"simulated": data.get("simulated"), **model.metrics},
-            "training": model.training,
-            "reference": model.reference.to_card(),
-        },
-    )
+    made = {
+        "name": name, "stream": stream, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_revision": _revision(), "scores": list(scores), "preprocessing_hash": preprocessing_hash,
+        "recurrence": dict(recurrence), "data": dict(data),
+    }  # fmt: skip
+    return write_card(directory, made | _told(model, simulated=data.get("simulated")))
+
+
+def _told(model: Trained, *, simulated: bool | None) -> dict[str, Any]:
+    """Return what the card says of the network, its training and its figures."""
+    network, architecture = model.network, model.network.architecture
+    return {
+        "seed": model.training["seed"],
+        "classes": list(architecture.classes),
+        "latent": architecture.latent,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "architecture": architecture.to_card(),
+        "calibration": {"temperature": float(network.temperature), "class_prior": _prior(model)},
+        "split": model.split,
+        "metrics": {"simulated": simulated, **model.metrics},
+        "training": model.training,
+        "reference": model.reference.to_card(),
+    }
 
 
 def _prior(model: Trained) -> dict[str, float]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from fulgor.consumer.fetch import fetch
 from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.demo.results import NightRows, StoredAlert
 from fulgor.errors import MalformedError, SettingsError
@@ -17,6 +16,7 @@ from fulgor.plots.stamps import Card, Stamps
 from fulgor.plots.style import looks
 from fulgor.plots.ztf import alert_curve, alert_stamps
 from fulgor.preprocessing.ztf import ZtfAlert, ZtfDecoder
+from fulgor.replay.lookup import MessageFinder
 
 __all__ = ["CARDS", "draw_night", "make_folder"]
 
@@ -91,7 +91,7 @@ def draw_night(
 
 def _packets(alerts: Sequence[StoredAlert], cluster: Cluster) -> dict[str, ZtfAlert]:
     """Return the packets behind rows; a message of ours holds one alert."""
-    values = fetch(cluster, [alert.place for alert in alerts])
+    values = MessageFinder(cluster).find(alert.place for alert in alerts)
     decoder = ZtfDecoder()
     found: dict[str, ZtfAlert] = {}
     for value in values.values():

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.consumer.fetch import Place
-from fulgor.consumer.messages import Partition
 from fulgor.storage.database import connect, translated
+from fulgor.storage.places import StoredPlace
 
 __all__ = ["DeadReason", "NightRows", "StoredAlert", "agreement", "read_dead", "read_night"]
 
 _ALERTS = """
 SELECT l.alert, l.object, l.class, l.probabilities[array_position(m.classes, l.class)], l.anomaly, a.magpsf, a.fid,
-       f.topic, f.partition, l."offset", l.latent::real[]
+       f.cluster, f.topic, f.topic_id, f.partition, l."offset", l.latent::real[]
 FROM fulgor.latent l
 JOIN fulgor.feed f USING (feed_id)
 JOIN fulgor.model m USING (model_id)
@@ -42,7 +41,7 @@ class StoredAlert:
     anomaly: float
     magnitude: float | None
     fid: int
-    place: Place
+    place: StoredPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,9 @@ def read_night(database: str, group: str) -> NightRows:
 
 def _stored(
     alert: object, name: object, label: object, probability: object, anomaly: object, magnitude: object, fid: object,
-    topic: object, partition: object, offset: object,
+    cluster: object, topic: object, topic_id: object, partition: object, offset: object,
 ) -> StoredAlert:  # fmt: skip
-    place = Place(Partition(str(topic), int(str(partition))), int(str(offset)))
+    place = StoredPlace(str(cluster), str(topic), str(topic_id), int(str(partition)), int(str(offset)))
     return StoredAlert(
         str(alert), str(name), str(label), float(str(probability)), float(str(anomaly)),
         None if magnitude is None else float(str(magnitude)), int(str(fid)), place,

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fulgor.consumer.fetch import Place
-from fulgor.consumer.messages import Partition
 from fulgor.demo.picture import make_folder
 from fulgor.demo.results import NightRows, StoredAlert, agreement
 from fulgor.errors import SettingsError
+from fulgor.storage.places import StoredPlace
 
 
 def row(alert: str, name: str, label: str, anomaly: float) -> StoredAlert:
-    return StoredAlert(alert, name, label, 0.9, anomaly, 18.0, 1, Place(Partition("t", 0), 0))
+    return StoredAlert(alert, name, label, 0.9, anomaly, 18.0, 1, StoredPlace("c", "t", "", 0, 0))
 
 
 @pytest.fixture
