@@ -130,7 +130,7 @@ class PreparesTogether(Protocol):
 
 @runtime_checkable
 class Remembering(Protocol):
-    """What a stream may offer beside `prepare`: which earlier items an item names, for models that take their latents."""
+    """What a stream may offer beside `prepare`: which earlier items one names, for models that take their latents."""
 
     def earlier(self, item: Item) -> Sequence[datetime | None]:
         """Return the times of the steps before the item's own, the oldest first.
