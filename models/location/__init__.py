@@ -7,10 +7,11 @@ envelopes.
 
 from __future__ import annotations
 
-from fulgor.models.location.associate import Locator, Stroke
+from fulgor.models.location.associate import Locator
 from fulgor.models.location.model import DEFAULT, Propagation, Sighting
 from fulgor.models.location.phase import PHASE
 from fulgor.models.location.solve import Solution, solve
+from fulgor.models.location.stroke import Stroke
 from fulgor.models.location.timing import Timing, timing
 
 __all__ = ["DEFAULT", "PHASE", "Locator", "Propagation", "Sighting", "Solution", "Stroke", "Timing", "solve", "timing"]

@@ -36,8 +36,9 @@ def distance_m(lat1: ArrayLike, lon1: ArrayLike, lat2: ArrayLike, lon2: ArrayLik
         cos_m = cos_s - 2 * sines / np.maximum(cos2_a, _TINY)
         wave = 2 * cos_m**2 - 1
         c = cos2_a * (_FLATTENING / 4 + _FLATTENING**2 / 4 - 3 * _FLATTENING**2 / 16 * cos2_a)
-        before, angle = angle, difference + (1 - c) * _FLATTENING * sin_a * (
-            sigma + c * sin_s * (cos_m + c * cos_s * wave)
+        before, angle = (
+            angle,
+            difference + (1 - c) * _FLATTENING * sin_a * (sigma + c * sin_s * (cos_m + c * cos_s * wave)),
         )
         if np.abs(angle - before).max(initial=0.0) < _SMALL:
             break

@@ -51,6 +51,14 @@ def test_a_flash_at_one_place_is_several_strokes(locator: Locator):
     assert not any(stroke.ambiguous for stroke in found)
 
 
+def test_three_sites_are_a_flagged_stroke_where_strengths_say_not_where_the_first_cell_lies(locator: Locator):
+    for lat, lon in ((51.0, 0.0), (52.5, 3.0)):
+        nearest = sorted(NODES, key=lambda node: float(distance_m(lat, lon, *NODES[node])))[:3]
+        [stroke] = locator.locate(pulses(lat, lon, 0.0, "a", nearest))
+        assert (stroke.solution.lat, stroke.solution.lon) == pytest.approx((lat, lon), abs=1e-3)
+        assert stroke.ambiguous
+
+
 def test_two_sites_are_nothing(locator: Locator):
     assert locator.locate(pulses(51.0, 0.0, 0.0, "a", list(NODES)[:2])) == []
     assert locator.locate([]) == []
