@@ -2,7 +2,8 @@
 
     python benchmarks/compare_simulator.py --data ../shared/data --count 2000 --seed 1
 
-Every number is measured the same way on both sides. Real alerts are read, never kept.
+Every number is measured the same way on both sides. Real alerts are read, never kept; those of the frozen score
+reference are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pandas as pd
 from astropy.io import fits
 from scipy.optimize import OptimizeWarning, curve_fit
 
+from fulgor.models.evaluation.folds import reference_objects
 from fulgor.replay.simulate.ztf import CLASSES, DEFAULT_NIGHTS, encode, simulate
 
 STAMPS = {"science": "cutoutScience", "template": "cutoutTemplate", "difference": "cutoutDifference"}
@@ -38,6 +40,7 @@ LOWEST = -1e30
 
 def real_alerts(data: Path) -> Iterator[tuple[dict[str, Any], str, int | None]]:
     """Yield record, label and, for a file of one uncompressed record, the message's size."""
+    frozen = reference_objects()
     tables = (("ztf", "labels.csv"), ("ztf_unlabelled", "alerts.csv"))
     for folder, name in tables:
         table = pd.read_csv(data / folder / name)
@@ -46,7 +49,7 @@ def real_alerts(data: Path) -> Iterator[tuple[dict[str, Any], str, int | None]]:
             reader = fastavro.reader(io.BytesIO(content))
             records = list(reader)
             alone = len(records) == 1 and reader.codec == "null"
-            for _, row in rows.iterrows():
+            for _, row in rows[~rows["objectId"].isin(frozen)].iterrows():
                 label = row["label"] if isinstance(row.get("label"), str) else "none"
                 yield records[row["rec"]], label, len(content) if alone else None
 
