@@ -3,8 +3,8 @@
     python benchmarks/inference.py --data ALERTS --model MODEL-FOLDER [--model ...] --threads 1 2
 
 Every model, part and number of threads has its turn in each round, so that a busy machine slows all of them alike; the
-time of the processor, all threads together, hardly depends on what else runs. A part of the graph is told by the graph cut off after it: encoder (z_stamp), with GRU and joining
-layers (z_object), whole (with classifier, decoders and the graph's scores).
+time of the processor, all threads together, hardly depends on what else runs. A part of the graph is told by the graph
+cut off after it: encoder (z_stamp), with GRU and joining layers (z_object), whole (classifier, decoders, scores too).
 """
 
 from __future__ import annotations
