@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from fulgor.consumer.patience import Patient
 from fulgor.consumer.stream import Item, Predictor, Remembering, Stream
 from fulgor.errors import ModelError
-from fulgor.storage.database import Connection
-from fulgor.storage.history import Earlier, HistoryReader, Observation
+from fulgor.storage.history import Earlier, Observation, read_earlier
 from fulgor.storage.rows import History
 
 __all__ = ["Past", "Recall", "StoredHistory", "history_shape", "pasts"]
@@ -57,7 +56,6 @@ class StoredHistory:
     def __init__(self, database: Patient, stream: str) -> None:
         self._database = database
         self._stream = stream
-        self._reader: tuple[Connection, HistoryReader] | None = None
 
     def __call__(self, model_id: int, wanted: Collection[Observation]) -> Mapping[Observation, Earlier]:
         """Return those of these alerts that the model has stored.
@@ -67,16 +65,13 @@ class StoredHistory:
         DatabaseError
             The database did not come back in time.
         """
-        return self._database.run(lambda connection: self._on(connection).read(model_id, wanted)) if wanted else {}
+        if not wanted:
+            return {}
+        return self._database.run(lambda connection: read_earlier(connection, self._stream, model_id, wanted))
 
     def close(self) -> None:
         """Close the connection, if there is one."""
         self._database.close()
-
-    def _on(self, connection: Connection) -> HistoryReader:
-        if self._reader is None or self._reader[0] is not connection:
-            self._reader = connection, HistoryReader(connection, self._stream)
-        return self._reader[1]
 
 
 def history_shape(predictor: Predictor) -> tuple[int, int] | None:

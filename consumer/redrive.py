@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 from fulgor.consumer.batches import FlushReason
@@ -19,7 +20,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.consumer.startup import Consumption, register
 from fulgor.storage.database import Connection, connect, translated
 from fulgor.storage.dead import DeadRecord, load_dead
-from fulgor.storage.history import HistoryReader
+from fulgor.storage.history import read_earlier
 from fulgor.storage.rows import Batch
 from fulgor.storage.writer import Writer
 
@@ -75,7 +76,7 @@ def redrive(
     done = Redriven()
     with translated(what.database), connect(what.database, application="fulgor redrive") as connection:
         lineup = register(connection, what)
-        recall = HistoryReader(connection, what.stream.name).read
+        recall = partial(read_earlier, connection, what.stream.name)
         announce = announcer(settings, what.stream.name) if settings is not None else None
         writer = Writer(connection, what.stream.table, announce=announce)
         for letters in _pages(connection, what.stream.name, ids, error_class, stage, limit):

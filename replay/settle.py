@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.lineup import Lineup, Scorer
@@ -19,7 +20,7 @@ from fulgor.consumer.pipeline import Pending, Pipeline
 from fulgor.consumer.stream import Stream
 from fulgor.replay.lookup import MessageFinder
 from fulgor.storage.database import Connection
-from fulgor.storage.history import HistoryReader
+from fulgor.storage.history import read_earlier
 from fulgor.storage.places import StoredPlace
 from fulgor.storage.rescores import Waiting, mark_gone, read_waiting, revise
 from fulgor.storage.rows import Result
@@ -62,9 +63,9 @@ def settle(connection: Connection, stream: Stream, scorer: Scorer, finder: Messa
         The broker refuses us, or did not answer in time; the rows go on waiting.
     """
     settled, last = Settled(), None
-    reader = HistoryReader(connection, stream.name)
+    recall = partial(read_earlier, connection, stream.name)
     pipeline = Pipeline(
-        stream, Lineup(scorer), batch_size=_PAGE, deadline_s=0.0, metrics=Metrics(), recall=reader.read
+        stream, Lineup(scorer), batch_size=_PAGE, deadline_s=0.0, metrics=Metrics(), recall=recall
     )  # fmt: skip
     while page := read_waiting(connection, stream.name, scorer.model_id, _PAGE, last):
         last = page[-1]

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from fulgor.storage.database import Connection
 
-__all__ = ["Earlier", "HistoryReader", "Observation", "find_late"]
+__all__ = ["Earlier", "Observation", "find_late", "read_earlier"]
 
 _ARRIVALS = 1000
 
@@ -58,52 +58,45 @@ _READ = sql.SQL(
 )
 
 
-class HistoryReader:
-    """Finds what one stream's models have stored of earlier alerts.
+# A plan made while a partition was empty would go on scanning it when it holds a million rows; and to make one anew for
+# each batch takes longer, with a year of nights, than the look-up.
+_PLANNING = sql.SQL("SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', {}, true)").format(
+    sql.Literal("force_generic_plan")
+)
+
+
+def read_earlier(
+    connection: Connection, stream: str, model_id: int, wanted: Collection[Observation]
+) -> dict[Observation, Earlier]:
+    """Return those of these alerts that a model has stored with a stamp latent, by one query.
 
     Parameters
     ----------
     connection : Connection
-        In autocommit mode; its planner's settings are changed.
+        In autocommit mode.
     stream : str
         Whose rows.
+    model_id : int
+        The model's key: another model's latents mean something else.
+    wanted : collection of Observation
+        What is looked for; the same one twice is looked for once.
     """
-
-    def __init__(self, connection: Connection, stream: str) -> None:
-        self._connection = connection
-        self._stream = stream
-        # A plan made while a partition was empty would go on scanning it when it holds a million rows; and to make one
-        # anew for each batch takes longer, with a year of nights, than the look-up.
-        connection.execute(
-            "SELECT set_config('enable_seqscan', 'off', false),"
-            " set_config('plan_cache_mode', 'force_generic_plan', false)"
-        )
-
-    def read(self, model_id: int, wanted: Collection[Observation]) -> dict[Observation, Earlier]:
-        """Return those of these alerts that a model has stored with a stamp latent, by one query.
-
-        Parameters
-        ----------
-        model_id : int
-            The model's key: another model's latents mean something else.
-        wanted : collection of Observation
-            What is looked for; the same one twice is looked for once.
-        """
-        named = list(dict.fromkeys(wanted))
-        if not named:
-            return {}
-        times = [one.time for one in named]
-        parameters = {
-            "stream": self._stream,
-            "model": model_id,
-            "objects": [one.object for one in named],
-            "times": times,
-            "first": min(times),
-            "last": max(times),
-        }
-        with self._connection.cursor(binary=True) as cursor:
-            rows: list[tuple[Any, ...]] = cursor.execute(_READ, parameters, prepare=True).fetchall()
-        return {named[number - 1]: Earlier(alert, vector.to_numpy()) for number, alert, vector in rows}
+    named = list(dict.fromkeys(wanted))
+    if not named:
+        return {}
+    times = [one.time for one in named]
+    parameters = {
+        "stream": stream,
+        "model": model_id,
+        "objects": [one.object for one in named],
+        "times": times,
+        "first": min(times),
+        "last": max(times),
+    }
+    with connection.transaction(), connection.cursor(binary=True) as cursor:
+        cursor.execute(_PLANNING)
+        rows: list[tuple[Any, ...]] = cursor.execute(_READ, parameters, prepare=True).fetchall()
+    return {named[number - 1]: Earlier(alert, vector.to_numpy()) for number, alert, vector in rows}
 
 
 # All of it in one statement, hence under one snapshot: whose arrival is seen, its row is seen.

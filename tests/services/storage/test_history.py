@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 
 from fulgor.storage.database import connect
 from fulgor.storage.feeds import FeedKey, claim, open_segment
-from fulgor.storage.history import HistoryReader, Observation, find_late
+from fulgor.storage.history import Observation, find_late, read_earlier
 from fulgor.storage.ledger import check
 from fulgor.storage.prune import find_nights, prune
 from fulgor.storage.registry import register_model
@@ -57,13 +58,13 @@ def test_what_a_model_has_stored_is_found_by_object_and_time(toy):
         toy.result(3, alert="y", object="y", time=same),
     ]
     toy.write(rows, next_offset=4)
-    reader = HistoryReader(toy.connection, "toy")
+    read = partial(read_earlier, toy.connection, "toy")
     wanted = [Observation("x", same), Observation("x", moment(toy, 1)), Observation("z", same), Observation("x", same)]
-    [(found, earlier)] = reader.read(toy.model_id, wanted).items()
+    [(found, earlier)] = read(toy.model_id, wanted).items()
     assert (found, earlier.alert) == (wanted[0], "a")  # of two at one time the first by name, whichever came first
     np.testing.assert_array_equal(earlier.stamp_latent, rows[1].stamp_latent)
-    assert reader.read(second, wanted) == {}
-    assert reader.read(toy.model_id, []) == {}
+    assert read(second, wanted) == {}
+    assert read(toy.model_id, []) == {}
 
 
 def test_rows_in_order_are_not_late_and_the_view_shows_what_they_used(toy):
