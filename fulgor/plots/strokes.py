@@ -16,6 +16,7 @@ __all__ = ["Place", "draw_strokes", "stroke_map"]
 
 _KM_A_DEGREE = 111.2
 _MARGIN = 0.06  # of the map beyond the outermost strokes
+_LARGEST_KM = 250.0  # a longer ellipse says of a stroke that it may be anywhere, and hides the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +60,28 @@ def draw_strokes(axes: Axes, strokes: Sequence[Place], receivers: Sequence[tuple
     """Draw what :func:`stroke_map` returns."""
     kinds = looks(("flagged", "located", "receiver"))
     for name, flagged in (("flagged", True), ("located", False)):
-        for each in strokes:
-            if each.ambiguous == flagged:
-                axes.add_patch(_ellipse(each, kinds[name].colour, 0.12 if flagged else 0.3))
-        points = np.array([(s.lon, s.lat) for s in strokes if s.ambiguous == flagged]).reshape(-1, 2)
+        chosen = [each for each in strokes if each.ambiguous == flagged]
+        for each in chosen:
+            if each.semi_major_km <= _LARGEST_KM:
+                axes.add_patch(_ellipse(each, kinds[name].colour, filled=not flagged))
+        points = np.array([(s.lon, s.lat) for s in chosen]).reshape(-1, 2)
         axes.scatter(
-            points[:, 0], points[:, 1], s=7, c=kinds[name].colour, marker=kinds[name].marker, linewidths=0, zorder=3
-        )
-    for lat, lon in receivers:
-        axes.scatter(lon, lat, s=60, c=INK, marker=kinds["receiver"].marker, zorder=4)
+            points[:, 0], points[:, 1], s=12 if flagged else 24, c=kinds[name].colour, marker=kinds[name].marker,
+            linewidths=0, zorder=3, alpha=0.7 if flagged else 1.0,
+        )  # fmt: skip
     _view(axes, strokes)
+    (west, east), (south, north) = axes.get_xlim(), axes.get_ylim()
+    for lat, lon in receivers:
+        if south < lat < north and west < lon < east:
+            axes.scatter(lon, lat, s=60, c=INK, marker=kinds["receiver"].marker, zorder=2)
     axes.set_xlabel("longitude (degrees)")
     axes.set_ylabel("latitude (degrees)")
     tidy(axes)
-    title(axes, f"{len(strokes):,} strokes and their 95 % ellipses")
+    title(axes, f"{len(strokes):,} strokes and their 95 % ellipses of up to {_LARGEST_KM:.0f} km")
     key(axes, [(name, look._replace(colour=INK) if name == "receiver" else look) for name, look in kinds.items()])
 
 
-def _ellipse(stroke: Place, colour: str, alpha: float) -> Ellipse:
+def _ellipse(stroke: Place, colour: str, *, filled: bool) -> Ellipse:
     """Return a stroke's ellipse in degrees; exact enough for one small beside the earth."""
     turn = np.radians(stroke.azimuth_deg)
     across = np.cos(np.radians(stroke.lat)) * _KM_A_DEGREE
@@ -85,8 +90,9 @@ def _ellipse(stroke: Place, colour: str, alpha: float) -> Ellipse:
     directions, lengths, _ = np.linalg.svd(stretched)
     angle = float(np.degrees(np.arctan2(directions[1, 0], directions[0, 0])))
     return Ellipse(
-        (stroke.lon, stroke.lat), 2 * lengths[0], 2 * lengths[1], angle=angle, color=colour, alpha=alpha, lw=0
-    )
+        (stroke.lon, stroke.lat), 2 * lengths[0], 2 * lengths[1], angle=angle, color=colour, fill=filled,
+        alpha=0.35 if filled else 0.5, lw=0 if filled else 0.8,
+    )  # fmt: skip
 
 
 def _view(axes: Axes, strokes: Sequence[Place]) -> None:
