@@ -200,7 +200,10 @@ class RecordingFolder:
         for file in message_files(self.path):
             if file.parent.name != topic:
                 continue
-            facts = read_facts(file)
+            try:
+                facts = read_facts(file)
+            except ArchiveError as error:
+                raise ArchiveError(f"{error}; move it away, and its messages are recorded again") from error
             if facts.topic_id == topic_id:
                 for number, ranges in facts.covered.items():
                     for first, after in ranges:

@@ -143,9 +143,9 @@ class Recorder:
             self._waiting[partition] = self._lock(partition)
         for partition, lock in list(self._waiting.items()):
             if lock.take():
-                del self._waiting[partition]
-                self._told.discard(partition)
                 self._begin(partition, lock)
+                del self._waiting[partition]  # not before: a lock that is in neither place would never be released
+                self._told.discard(partition)
             elif partition not in self._told:
                 self._told.add(partition)
                 log.warning("%s: another recorder still writes it; waiting until it has finished", partition)

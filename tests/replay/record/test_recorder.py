@@ -115,6 +115,18 @@ def test_the_order_of_reading_does_not_depend_on_who_recorded_what(tmp_path: Pat
     assert len(message_files(tmp_path / "two")) == 2
 
 
+def test_a_cut_file_has_to_be_moved_away_first(tmp_path: Path):
+    messages = night()
+    record(FakeTopic(messages), tmp_path / "out")
+    (file,) = message_files(tmp_path / "out")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ArchiveError, match=r"cut or damaged, .*; move it away, and its messages are recorded again"):
+        record(FakeTopic(messages), tmp_path / "out")
+    file.rename(tmp_path / "cut")
+    assert record(FakeTopic(messages), tmp_path / "out").messages == len(messages)
+    assert contents(tmp_path / "out") == as_recorded(messages)
+
+
 def test_offsets_ascend_within_a_partition_whatever_the_clocks_say(tmp_path: Path):
     messages = [message(number, offset, minutes=-offset * number) for offset in range(20) for number in range(2)]
     record(FakeTopic(messages), tmp_path / "out")
