@@ -69,6 +69,12 @@ class Settings(BaseModel):
     alerts_to: str | None = Field(None, description="topic that scored anomalies are sent to after their commit")
     alerts_above: float = Field(0.99, ge=0, le=1, description="least anomaly of an alert that is sent there")
     nodes: Path | None = Field(None, description="JSON list of LEELA's receivers; chunks of others are flagged")
+    edge_slowness: float | None = Field(
+        None, gt=0.9, lt=1.1, description="speed of light over that of LEELA's pulses' edges; default: as simulated"
+    )
+    wave_slowness: float | None = Field(
+        None, gt=0.9, lt=1.1, description="speed of light over that of the waves beneath; default: as simulated"
+    )
     schemas: str | None = Field(None, description="schema registry URL or folder, for Confluent-framed messages")
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict, description="passed to librdkafka")
 

@@ -62,7 +62,9 @@ def _locate_strokes(connection: Connection, settings: Settings) -> str:
 
     if settings.nodes is None:
         return "no list of receivers: set FULGOR_NODES, or nodes in the config file"
-    return locate_strokes(connection, read_nodes(settings.nodes))
+    return locate_strokes(
+        connection, read_nodes(settings.nodes), edge=settings.edge_slowness, wave=settings.wave_slowness
+    )
 
 
 def _settle_history(connection: Connection, settings: Settings) -> str:

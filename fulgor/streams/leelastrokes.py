@@ -9,13 +9,14 @@ pulse is in two strokes. A block waits until the network is `LATENESS_S` ahead o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from psycopg import sql
 
-from fulgor.models.location import Locator, Sighting, Stroke, timing
+from fulgor.models.location import DEFAULT, PHASE, Locator, Propagation, Sighting, Stroke, timing
 from fulgor.models.location.solve import LEAST_SITES
 from fulgor.preprocessing.leela.nodes import Node
 from fulgor.preprocessing.leela.recipe import NOMINAL_INTERVAL_NS
@@ -86,7 +87,9 @@ _PULSES = sql.SQL(
 _SILENCE = "10 seconds"
 
 
-def locate_strokes(connection: Connection, nodes: Mapping[str, Node]) -> str:
+def locate_strokes(
+    connection: Connection, nodes: Mapping[str, Node], *, edge: float | None = None, wave: float | None = None
+) -> str:
     """Locate the strokes of all blocks whose pulses are new or changed, and say how many.
 
     Parameters
@@ -95,12 +98,16 @@ def locate_strokes(connection: Connection, nodes: Mapping[str, Node]) -> str:
         In autocommit mode.
     nodes : mapping
         The network's receivers by serial number.
+    edge, wave : float, optional
+        Slowness (speed of light over the speed) of envelopes' edges and of the waves beneath them; those of
+        simulated strokes where they are not known better.
     """
     exists = connection.execute("SELECT to_regclass('fulgor.leela_alert')").fetchone()
     if exists is None or exists[0] is None:
         return "no LEELA tables"
     migrate_part(connection, "leela-strokes", _VERSIONS)
-    locator = Locator({name: (node.lat, node.lon) for name, node in nodes.items()})
+    places = {name: (node.lat, node.lon) for name, node in nodes.items()}
+    locator = Locator(places, _at_speed(DEFAULT, edge), _at_speed(PHASE, wave))
     blocks = strokes = 0
     for second in _due(connection):
         with connection.transaction():
@@ -108,6 +115,10 @@ def locate_strokes(connection: Connection, nodes: Mapping[str, Node]) -> str:
         if found is not None:
             blocks, strokes = blocks + 1, strokes + found
     return f"{blocks} blocks located: {strokes} strokes"
+
+
+def _at_speed(propagation: Propagation, slowness: float | None) -> Propagation:
+    return propagation if slowness is None else replace(propagation, slowness=slowness)
 
 
 def stroke_id(stroke: Stroke) -> str:
