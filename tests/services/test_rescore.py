@@ -79,17 +79,17 @@ def test_two_processes_share_it_and_one_is_killed(consumed):
 
 
 @pytest.fixture
-def night(embedded_broker, make_topic: Callable, database: str, monkeypatch, tmp_path: Path) -> str:
+def night(any_broker, make_topic: Callable, database: str, monkeypatch, tmp_path: Path) -> str:
     """A topic of simulated ZTF alerts; the database and the broker are named by the environment."""
-    topic = make_topic(embedded_broker, 4)
-    producer = Producer({"bootstrap.servers": embedded_broker.bootstrap})
+    topic = make_topic(any_broker, 4)
+    producer = Producer({"bootstrap.servers": any_broker.bootstrap})
     for index, alert in enumerate(simulate(40, 3)):
         producer.produce(topic, encode([alert.record]), partition=index % 4)
     assert producer.flush(20) == 0
     with connect(database, vectors=False) as connection:
         migrate(connection, [stream_table("ztf")])
     monkeypatch.setenv("FULGOR_DATABASE", database)
-    monkeypatch.setenv("FULGOR_BOOTSTRAP", embedded_broker.bootstrap)
+    monkeypatch.setenv("FULGOR_BOOTSTRAP", any_broker.bootstrap)
     monkeypatch.setenv("FULGOR_TOPIC", topic)
     monkeypatch.setenv("FULGOR_MODEL_STORE", str(tmp_path / "store"))
     return database
