@@ -49,7 +49,7 @@ class Propagation:
         return np.hypot(self.near_us, self.far_us * distance * 1e-6)
 
 
-DEFAULT = Propagation(slowness=1.0054, near_us=4.0, far_us=9.0, scale=1.13)
+DEFAULT = Propagation(slowness=1.0054, near_us=4.0, far_us=9.0, scale=1.5)
 """Of the envelope's edge. From simulated strokes with another propagation (benchmarks/location.py): a network's own
 strokes give its own."""
 

@@ -19,7 +19,7 @@ from fulgor.preprocessing.leela.geodesy import distance_m
 
 __all__ = ["PHASE", "Refined", "refine"]
 
-PHASE = Propagation(slowness=1.0022, near_us=1.8, far_us=2.4, reach_m=1.0e6, scale=1.13)
+PHASE = Propagation(slowness=1.0022, near_us=1.8, far_us=2.4, reach_m=1.0e6, scale=0.93)
 """Of waves near enough that the ground wave leads; from simulated strokes like the envelope's."""
 
 # A wave of the ground begins about this long after the foot of its envelope's edge.
@@ -28,7 +28,7 @@ _ROUNDS = 4
 # Chi-square per degree of freedom above which the waves do not agree, and the envelope's word stands.
 _WORST_FIT = 4.0
 # Farther from the envelope's fit than this many of its ellipse's axes, a solution has slipped as a whole.
-_FARTHEST = 2.0
+_FARTHEST = 1.5
 _LEAST_CHECKED = LEAST_SITES + 2  # with one check alone a slipped cycle goes unseen
 _KM_A_DEGREE = 111.2
 

@@ -13,7 +13,7 @@ from fulgor.models.location.companies import Company, Network, Pulses
 from fulgor.models.location.model import Propagation
 from fulgor.models.location.phase import refine
 from fulgor.models.location.solve import LEAST_SITES, Solution, solve
-from fulgor.models.location.strengths import COARSE, FINE, are_of_one_source, loss
+from fulgor.models.location.strengths import COARSE, FINE, FINE_OF_FEW, are_of_one_source, loss
 from fulgor.models.location.stroke import Stroke
 
 __all__ = ["Search"]
@@ -22,8 +22,10 @@ _FINE_SIGMAS = 5.0  # from the fit's prediction
 _ROUNDS = 4
 # Chi-square per degree of freedom above which pulses are not one stroke.
 _WORST_FIT = 3.0
-# So many sites do not agree by accident.
+_CHECKED = LEAST_SITES + 2
+# So many sites do not agree by accident; fewer may, if there are more other pulses around than that.
 _UNMISTAKABLE = 6
+_OTHERS = {4: 0, 5: 1}
 _AROUND_US = 3_000.0
 # Strokes of one flash lie so near each other that their arrival differences agree to this.
 _PLACE_US = 40.0
@@ -86,14 +88,19 @@ class Search:
         return stroke
 
     def _is_ambiguous(self, stroke: Stroke) -> bool:
-        """Tell whether other pulses around may have taken the place of its own: few sites agree by accident."""
+        """Tell whether other pulses around may have taken the place of its own: few sites agree by accident.
+
+        Waves of five do not: what was mistaken fits the envelopes, but hardly ever the waves as well.
+        """
         sites = len(stroke.sightings)
-        if sites <= LEAST_SITES or sites >= _UNMISTAKABLE:
-            return sites <= LEAST_SITES
+        if sites <= LEAST_SITES:
+            return True
+        if sites >= _UNMISTAKABLE or stroke.method == "phase":
+            return False
         time = self._pulses.time
         times = time[[self._number[sighting.id] for sighting in stroke.sightings]]
         around = (time > times.min() - _AROUND_US) & (time < times.max() + _AROUND_US)
-        return int(around.sum()) - sites > 1
+        return int(around.sum()) - sites > _OTHERS[sites]
 
     def _take(self, stroke: Stroke) -> Stroke:
         self._free[[self._number[sighting.id] for sighting in stroke.sightings]] = False
@@ -136,7 +143,9 @@ class Search:
             chosen = nearest
         if solution is None or nearest != chosen or _is_no_stroke(solution):
             return None
-        return self._described(chosen, solution) if self._is_heard_like_one(chosen, distance, FINE) else None
+        # A fit of few sites is checked by little else.
+        worst = FINE_OF_FEW if len(chosen) < _CHECKED else FINE
+        return self._described(chosen, solution) if self._is_heard_like_one(chosen, distance, worst) else None
 
     def _solved(self, chosen: Sequence[int], start: tuple[float, float]) -> Solution | None:
         places = self._network.places[self._pulses.site[list(chosen)]]

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COARSE", "FINE", "are_of_one_source", "loss"]
+__all__ = ["COARSE", "FINE", "FINE_OF_FEW", "are_of_one_source", "loss"]
 
-COARSE, FINE = 0.6, 0.35
-"""How much the sources that sites make out may differ (standard deviation of logarithms): by a cell, by a fit."""
+COARSE, FINE, FINE_OF_FEW = 0.6, 0.35, 0.2
+"""How much the sources that sites make out may differ (standard deviation of logarithms): by a cell, by a fit,
+by a fit of three or four sites."""
 
 # Nearer than this a receiver may clip, and more than the radiated field arrives: such a strength says nothing.
 _LOSS_M, _NEAREST_M = 3.0e6, 5e4
