@@ -3,9 +3,9 @@
     python benchmarks/lookback.py [--count 2500] [--seed 4242] [--seeds 3] [--work FOLDER]
 
 The encoder is the one that ships in ``ztf-sim``, frozen; the archive is of another seed than its training. All behind
-the encoder is trained anew, twice with the same draws: over the packet's photometry alone, and with the stamp latents
-of the object's earlier alerts in the archive beside it. Folds by object, another deal for each seed. The model of
-stored history is also asked with its history withheld. What is in FOLDER is not made again.
+the encoder is trained anew, twice on the same views, from the same seed: over the packet's photometry alone, and with
+the stamp latents of the object's earlier alerts in the archive beside it. Folds by object, another deal for
+each seed. The model of stored history is also asked with its history withheld. What is in FOLDER is not made again.
 
     python benchmarks/lookback.py --links ARCHIVE --links ARCHIVE ...
 
