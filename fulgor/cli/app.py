@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from fulgor.cli import db, dead, jobs, latents, models, offsets, plot, replay, simulate
+from fulgor.cli import db, dead, jobs, latents, models, offsets, plot, plot_leela, replay, simulate
 from fulgor.cli.consume import consume
 from fulgor.cli.demo import demo
 from fulgor.cli.doctor import doctor
@@ -32,7 +32,8 @@ app.add_typer(models.app, name="models")
 app.add_typer(dead.app, name="dead")
 app.add_typer(offsets.app, name="offsets")
 app.add_typer(jobs.app, name="jobs")
-plot.app.command()(stored)
+for picture in (stored, plot_leela.chunk, plot_leela.periodogram, plot_leela.pulses, plot_leela.space):
+    plot.app.command()(picture)
 app.add_typer(plot.app, name="plot")
 app.command()(consume)
 app.command()(demo)

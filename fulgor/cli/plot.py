@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Draw pictures of ZTF alerts, of their latents, and of trainings.", no_args_is_help=True)
+app = typer.Typer(help="Draw ZTF alerts, LEELA chunks, their latents, and trainings.", no_args_is_help=True)
 
 ARCHIVE = typer.Argument(help="File, folder or tarball of alerts.")
 MODEL = typer.Option(None, help="Folder of a model; by default the shipped one.")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from fulgor.cli.pairs import kafka_pairs
-from fulgor.cli.scope import MODEL
+from fulgor.cli.scope import MODEL, STREAM
 from fulgor.cli.session import DATABASE, opened_by
-from fulgor.errors import ArchiveError, BrokerError, MalformedError
+from fulgor.errors import ArchiveError, BrokerError, MalformedError, SettingsError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from fulgor.consumer.settings import Settings
-    from fulgor.preprocessing.ztf import ZtfAlert
     from fulgor.storage.places import StoredPlace
     from fulgor.storage.results import ScoredAlert
 
@@ -23,7 +24,10 @@ __all__ = ["stored"]
 
 
 def stored(
-    alert: str = typer.Argument(metavar="ALERT", help="Id of a ZTF alert (candid) in the database."),
+    alert: str = typer.Argument(
+        metavar="ALERT", help="Id of an alert in the database: ZTF's candid, LEELA's chunk or pulse."
+    ),
+    stream: str = STREAM,
     out: Path = typer.Option(None, help="PNG, PDF or SVG file; by default ALERT.png."),
     recording: list[Path] = typer.Option([], help="Recording that may hold its message; repeatable."),
     model: str = MODEL,
@@ -32,21 +36,23 @@ def stored(
     database: str = DATABASE,
     config: Path = typer.Option(None, help="Config file."),
 ) -> None:
-    """Draw a stored alert, its stamps and light curve, from the archive that it was read from, else from its topic."""
+    """Draw a stored alert, from the archive that it was read from, else from its topic.
+
+    Of ZTF its stamps and light curve, of LEELA the chunk with its pulses.
+    """
     from fulgor.consumer.settings import load_settings
-    from fulgor.plots.alert import alert_picture
     from fulgor.plots.files import write_figure
-    from fulgor.plots.ztf import alert_curve, alert_stamps
     from fulgor.storage.places import stored_places
     from fulgor.storage.queries import scored_alert
 
     flags = {"database": database, "bootstrap": bootstrap, "kafka": kafka_pairs(kafka)}
+    if stream not in _PICTURES:
+        raise SettingsError(f"--stream {stream}: pictures are drawn of {', '.join(_PICTURES)}")
     settings = load_settings(flags, config=config)
     with opened_by(settings) as connection:
-        places = stored_places(connection, "ztf", alert)
-        row = scored_alert(connection, "ztf", alert, model=model)
-    packet = _packet(_message(places, recording, settings), alert)
-    picture = alert_picture(alert_stamps(packet), alert_curve(packet), f"{packet.object_id}  {alert}", _line(row))
+        places = stored_places(connection, stream, alert)
+        row = scored_alert(connection, stream, alert, model=model)
+    picture = _PICTURES[stream](_message(places, recording, settings), alert, _line(row))
     path = out or Path(f"{alert}.png")
     write_figure(picture, path)
     typer.echo(path)
@@ -74,13 +80,33 @@ def _message(places: Sequence[StoredPlace], recordings: Sequence[Path], settings
     return next(iter(found.values()))
 
 
-def _packet(value: bytes, alert: str) -> ZtfAlert:
+def _ztf(value: bytes, alert: str, line: str) -> Figure:
+    from fulgor.plots.alert import alert_picture
+    from fulgor.plots.ztf import alert_curve, alert_stamps
     from fulgor.preprocessing.ztf import ZtfDecoder
 
     for record in ZtfDecoder()(value):
         if not isinstance(record, MalformedError) and str(record.candid) == alert:
-            return record
-    raise ArchiveError(f"the message at the place of alert {alert} does not hold it: the topic was made anew")
+            return alert_picture(alert_stamps(record), alert_curve(record), f"{record.object_id}  {alert}", line)
+    raise _made_anew(alert)
+
+
+def _leela(value: bytes, alert: str, line: str) -> Figure:
+    from fulgor.plots.leela import chunk_picture
+    from fulgor.preprocessing.leela import LeelaDecoder, prepare
+
+    for record in LeelaDecoder()(value):
+        if not isinstance(record, MalformedError) and record.id == alert.partition("#")[0]:
+            return chunk_picture(record, prepare(record), line=line)
+    raise _made_anew(alert)
+
+
+def _made_anew(alert: str) -> ArchiveError:
+    return ArchiveError(f"the message at the place of alert {alert} does not hold it: the topic was made anew")
+
+
+_PICTURES = {"ztf": _ztf, "leela": _leela}
+"""By stream: from a message, the alert's id, and what a model made of it."""
 
 
 def _line(row: ScoredAlert | None) -> str:

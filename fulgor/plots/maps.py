@@ -22,6 +22,7 @@ __all__ = [
     "draw_latent_map",
     "label_axes",
     "latent_map",
+    "principal_axes",
     "principal_plane",
     "umap_plane",
     "view",
@@ -63,17 +64,25 @@ def principal_plane(latents: Floats) -> Projection:
     latents : ndarray (N, D)
         Finite; N >= 1, D >= 2.
     """
+    points, explained = principal_axes(latents, 2)
+    return Projection(points, (explained[0], explained[1]))
+
+
+def principal_axes(latents: Floats, count: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Return latents along their first principal components (N, count), and these' parts of the variance.
+
+    As :func:`principal_plane` says; where the latents span fewer axes, the others are 0.
+    """
     values = np.asarray(latents, dtype=np.float64)
     low, high = np.percentile(values, (1, 99), axis=0)
     centre = np.median(values, axis=0)
     _, spread, axes = np.linalg.svd(np.clip(values, low, high) - centre, full_matrices=False)
-    points = (values - centre) @ axes[:2].T
-    if points.shape[1] < 2:  # a single latent spans no plane
-        points = np.pad(points, ((0, 0), (0, 1)))
-        spread = np.append(spread, 0.0)
+    points = (values - centre) @ axes[:count].T
+    missing = count - points.shape[1]
+    points, spread = np.pad(points, ((0, 0), (0, missing))), np.pad(spread, (0, missing))
     points *= np.where(points.max(axis=0) >= -points.min(axis=0), 1.0, -1.0)
     variance = spread**2 / max(float((spread**2).sum()), 1e-30)
-    return Projection(points, (float(variance[0]), float(variance[1])))
+    return points, tuple(variance[:count].tolist())
 
 
 def umap_plane(latents: Floats, *, seed: int = 0) -> Projection:
