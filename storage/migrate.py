@@ -57,7 +57,7 @@ def migrate(connection: Connection, tables: Sequence[StreamTable], *, partition_
     return applied
 
 
-def migrate_part(connection: Connection, part: str, versions: Sequence[sql.Composable]) -> None:
+def migrate_part(connection: Connection, part: str, versions: Sequence[sql.SQL | sql.Composed]) -> None:
     """Bring tables that a downstream job keeps to this program's version; safe to run in each of its rounds.
 
     Parameters

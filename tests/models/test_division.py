@@ -50,7 +50,7 @@ def test_listed_objects_are_trained_on_and_never_compared_on(dataset: Dataset):
 
 def test_nothing_left_to_compare_on_is_an_error(dataset: Dataset):
     listed = {"data": {"used": [{"object": name} for name in np.unique(dataset.objects).tolist()]}}
-    with pytest.raises(ModelError, match="are left for 'validation', which needs 1: take more or newer alerts$"):
+    with pytest.raises(ModelError, match=r"are left for 'validation', which needs 1: take more or newer alerts$"):
         divide(dataset, CARD | listed)
     with pytest.raises(ModelError, match="does not say how its objects were divided"):
         divide(dataset, CARD | {"split": {}})
