@@ -105,9 +105,9 @@ def space(
         prepared = prepare(found)
         count = len(prepared.pulses)
         if count:
-            rows = {name: np.stack([array] * count) for name, array in prepared.arrays.items()}
-            rows |= {"pulse": np.arange(1, count + 1), "chunk": np.full((count, 2), number)}
-            given = loaded.predict(rows)
+            alike = {name: np.stack([array] * count) for name, array in prepared.arrays.items()}
+            number_of = {"pulse": np.arange(1, count + 1), "chunk": np.full((count, 2), number)}
+            given = loaded.predict({**alike, **number_of})
             latents.append(given["stamp_latent"])
             told += [loaded.classes[k] for k in given["probabilities"].argmax(axis=1).tolist()]
     if not told:

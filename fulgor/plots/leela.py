@@ -39,7 +39,7 @@ def chunk_picture(chunk: LeelaChunk, prepared: PreparedChunk, recipe: Recipe = D
     grid = figure.add_gridspec(3, 1, height_ratios=(2.2, 3.3, below))
     raw = figure.add_subplot(grid[0])
     passed = figure.add_subplot(grid[1], sharex=raw)
-    time = np.arange(len(chunk.samples)) * chunk.interval_ns / 1e6
+    time = np.arange(len(chunk.samples), dtype=np.float64) * (chunk.interval_ns / 1e6)
     raw.plot(time, np.where(np.isfinite(chunk.samples), chunk.samples, np.nan), color=INK, linewidth=0.8)
     raw.set_ylabel("as received (counts)")
     title(raw, f"{chunk.name}, {_time(chunk.start_ns)}", line or f"{chunk.id}: {flag_words(prepared.flags)}")

@@ -58,7 +58,7 @@ def _draw(axes: Axes, image: Image, interval_ns: float, segment: int, scale: tup
     up = (np.arange(image.shape[0] + 1) - 0.5) * width_khz
     mesh = axes.pcolormesh(across, up, image, cmap=colours, vmin=low, vmax=1.0)
     bar = axes.figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=9, colors=INK)
     axes.tick_params(labelsize=10, colors=INK, color=FAINT)
     axes.set_ylim(0, float(up[-1]))

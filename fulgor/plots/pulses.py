@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from fulgor.models.leela.rebuilding import RebuiltPulses
@@ -69,9 +70,9 @@ def pulse_gallery(
         The line above.
     """
     columns = max(len(windows) for windows in examples.values())
-    figure = Figure(figsize=(1.9 * columns + 0.6, 1.75 * len(examples) + 0.9), layout="constrained", facecolor=PAPER)
+    layout = ConstrainedLayoutEngine(hspace=0.12)  # room for the notes, which span several columns
+    figure = Figure(figsize=(1.9 * columns + 0.6, 1.75 * len(examples) + 0.9), layout=layout, facecolor=PAPER)
     figure.suptitle(heading, x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
-    figure.get_layout_engine().set(hspace=0.12)  # for the notes, which span several columns
     grid = figure.subplots(len(examples), columns, sharex=True, sharey=True, squeeze=False)
     for row, (name, look) in zip(grid, looks(examples).items(), strict=True):
         for axes, window in zip(row, examples[name], strict=False):
@@ -90,8 +91,8 @@ def pulse_gallery(
 
 def _milliseconds(window: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the times of a window's samples from its peak; windows are sampled alike, whatever their chunks."""
-    times: NDArray[np.float64] = (np.arange(len(window)) - len(window) // 2) * NOMINAL_INTERVAL_NS / 1e6
-    return times
+    steps = np.arange(len(window), dtype=np.float64) - len(window) // 2
+    return steps * (NOMINAL_INTERVAL_NS / 1e6)
 
 
 def _word(axes: Axes, text: str) -> None:
