@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean: each sets up what it needs first (.venv), and reuses it.
+# make demo | test | lint | bench | tables | clean: each sets up what it needs first (.venv), and reuses it.
 # ARGS passes on to the program: make test ARGS="tests/embedded -k crash".
 # PYTHON names the interpreter for a new .venv; by default the first of these that is 3.11 or newer and has venv.
 
@@ -15,7 +15,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 $(shell test -x $(BIN)/python || rm -f $(STAMP))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench tables clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,11 @@ format: $(STAMP) ## Put the code in format
 
 bench: $(STAMP) ## Measure throughput and latency
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# A queue: what was measured before is not measured again. DATA holds the folder ztf of labelled alerts.
+tables: $(STAMP) ## Run the ablations that are left, and print their tables (DATA=folder WORK=folder)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ablation.py --data $(DATA) --work $(WORK)
+	$(BIN)/python benchmarks/ablation.py --work $(WORK) --table
 
 clean: ## Remove what was made here; databases and demo results elsewhere stay
 	rm -rf $(VENV) build dist fulgor.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -103,7 +103,7 @@ def umap_plane(latents: Floats, *, seed: int = 0) -> Projection:
         There are too few latents.
     """
     if find_spec("umap") is None:
-        raise SettingsError("UMAP needs umap-learn: pip install umap-learn, or take the principal components")
+        raise SettingsError("UMAP needs umap-learn: pip install 'fulgor[umap]', or take the principal components")
     if len(latents) < _FEWEST:
         raise ModelError(f"UMAP of {len(latents)} latents tells nothing, it needs {_FEWEST}; take a larger archive")
     values = np.asarray(latents, dtype=np.float64)

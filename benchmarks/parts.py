@@ -1,0 +1,112 @@
+"""What each part of the shipped ZTF model is worth on real alerts: the same tuning without it, in the frozen folds.
+
+    python benchmarks/parts.py --data ALERTS --unlabelled UNLABELLED --rehearse simulated --base ztf-sim --out parts
+
+Every row is tuned anew for each outer fold, as the shipped ``ztf`` is, from the same base; only what the joined latent
+may see differs, or the seed, or whether simulated alerts are used. Probabilities are not calibrated here (that changes
+neither accuracy). The outer folds are used to report, never to choose: nothing here may decide what ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from fulgor.cli.train_ztf import joined, read, read_labelled
+from fulgor.cli.tune_ztf import _alerts, _divided
+from fulgor.consumer.settings import load_settings
+from fulgor.models.adaptation import FineTuning
+from fulgor.models.card import read_card
+from fulgor.models.cuda import load_network
+from fulgor.models.evaluation.folds import outer_folds, splits
+from fulgor.models.evaluation.metrics import accuracy, balanced_accuracy
+from fulgor.models.evaluation.result import Evaluation, paired, slug
+from fulgor.models.evaluation.validation import cross_validate
+from fulgor.models.finetuning import TuningConfig
+from fulgor.models.layout import CLASSES
+from fulgor.models.ztf import ZtfNetwork
+from fulgor.streams.registry import instrument
+
+
+class Variant(NamedTuple):
+    """One row: what the object latent sees, the seed, whether the encoder is trained, simulated alerts in each step."""
+
+    name: str
+    sees: tuple[str, ...] = ("curve", "metadata", "stamps")
+    seed: int = 0
+    trained: bool = True
+    rehearsed: int = 32
+
+
+VARIANTS = (
+    Variant("ztf"),
+    Variant("ztf, seed 1", seed=1),
+    Variant("ztf, seed 2", seed=2),
+    Variant("without stamps", ("curve", "metadata")),
+    Variant("without light curve", ("metadata", "stamps")),
+    Variant("without metadata", ("curve", "stamps")),
+    Variant("stamps only", ("stamps",)),
+    Variant("metadata only", ("metadata",)),
+    Variant("light curve only", ("curve",)),
+    Variant("no simulated alerts while tuning", rehearsed=0),
+    Variant("no simulated alerts at all, encoder untrained", trained=False, rehearsed=0),
+)
+
+
+def changed(base: ZtfNetwork, variant: Variant) -> ZtfNetwork:
+    """Return a base that differs from the given one as a variant says; its encoder alone is what the tuning keeps."""
+    torch.manual_seed(variant.seed)
+    network = ZtfNetwork(replace(base.architecture, sees=variant.sees))
+    if variant.trained:
+        network.encoder.load_state_dict(base.encoder.state_dict())
+        network.stamp_decoder.load_state_dict(base.stamp_decoder.state_dict())
+    return network.eval().requires_grad_(False)
+
+
+class Uncalibrated(FineTuning):
+    """The tuning, without the models that only its temperature needs."""
+
+    def _temperature(self, *_: object) -> float:
+        return 1.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("data", "unlabelled", "rehearse", "base", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, help="where prepared alerts are kept")
+    parser.add_argument("--only", default="", help="variants whose names contain this")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    ztf = instrument("ztf", load_settings({}))
+    alerts = _alerts([given.data], None)
+    more = joined([read(ztf, given.cache, given.unlabelled).dataset({}, CLASSES)])
+    _, others = _divided(more, set(alerts.objects.tolist()))
+    simulated = read_labelled(ztf, given.cache, given.rehearse, None)
+    base = load_network(given.base, read_card(given.base))
+    for variant in VARIANTS:
+        if given.only in variant.name and not (given.out / f"{slug(variant.name)}.npz").exists():
+            config = TuningConfig(seed=variant.seed, rehearsed=variant.rehearsed)
+            method = Uncalibrated(changed(base, variant), others, simulated, config)
+            method.name = variant.name
+            cross_validate(method, alerts, splits(outer_folds(alerts.objects, alerts.labels)))[""].save(given.out)
+            print("done:", variant.name, flush=True)
+    show(given.out)
+
+
+def show(folder: Path) -> None:
+    """Print the table of what is done."""
+    paths = {variant.name: folder / f"{slug(variant.name)}.npz" for variant in VARIANTS}
+    rows = {name: Evaluation.load(path) for name, path in paths.items() if path.exists()}
+    print("| | balanced accuracy | less that of `ztf` | accuracy |\n|---|---|---|---|")
+    for name, one in rows.items():
+        gain = "" if name == VARIANTS[0].name else str(paired(balanced_accuracy, one, rows[VARIANTS[0].name]))
+        print(f"| {name} | {one.figure(balanced_accuracy)} | {gain} | {one.figure(accuracy)} |")
+
+
+if __name__ == "__main__":
+    main()
