@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from fulgor.models.leela.rebuilding import RebuiltPulses
 from fulgor.plots.style import FAINT, INK, PAPER, Look, key, looks, tidy, title
 from fulgor.preprocessing.leela import NOMINAL_INTERVAL_NS
+
+if TYPE_CHECKING:  # torch is slow to import
+    from fulgor.models.leela.rebuilding import RebuiltPulses
 
 __all__ = ["pulse_gallery", "rebuilt_pulses"]
 
@@ -70,9 +73,10 @@ def pulse_gallery(
         The line above.
     """
     columns = max(len(windows) for windows in examples.values())
-    layout = ConstrainedLayoutEngine(hspace=0.12)  # room for the notes, which span several columns
-    figure = Figure(figsize=(1.9 * columns + 0.6, 1.75 * len(examples) + 0.9), layout=layout, facecolor=PAPER)
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=14, fontweight="bold", color=INK)
+    height = 1.75 * len(examples) + 1.1
+    layout = ConstrainedLayoutEngine(hspace=0.14, rect=(0, 0, 1, 1 - 0.6 / height))  # room for heading and notes
+    figure = Figure(figsize=(1.9 * columns + 0.6, height), layout=layout, facecolor=PAPER)
+    figure.text(0.01, 1 - 0.15 / height, heading, va="top", fontsize=14, fontweight="bold", color=INK)
     grid = figure.subplots(len(examples), columns, sharex=True, sharey=True, squeeze=False)
     for row, (name, look) in zip(grid, looks(examples).items(), strict=True):
         for axes, window in zip(row, examples[name], strict=False):
@@ -83,7 +87,11 @@ def pulse_gallery(
             tidy(axes)
             axes.tick_params(labelsize=9)
             axes.set_ylim(-_REACH, _REACH)
-        row[0].set_title(f"{name}: {notes[name]}", loc="left", fontsize=11, color=INK).set_in_layout(False)
+        note = row[0].annotate(
+            f"{name}: {notes[name]}", (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=11,
+            color=INK,
+        )  # fmt: skip
+        note.set_in_layout(False)  # it spans several columns
     for axes in grid[-1]:
         axes.set_xlabel("ms", fontsize=10)
     return figure

@@ -34,4 +34,4 @@ def test_each_kind_has_a_row_of_examples():
     figure = pulse_gallery(examples, {"fast": "3 pulses", "slow": "2 pulses"})
     figure.canvas.draw()
     assert [len(axes.lines) for axes in figure.axes] == [1, 1, 1, 1, 1, 0]
-    assert figure.axes[3].get_title(loc="left") == "slow: 2 pulses"
+    assert figure.axes[3].texts[0].get_text() == "slow: 2 pulses"

@@ -19,10 +19,13 @@ from fulgor.consumer.source import Source
 from fulgor.errors import ArchiveError, FulgorError, SettingsError
 from fulgor.models.serving import SHIPPED
 from fulgor.replay.archive import open_archive
+from fulgor.replay.chunks import encode_chunks
+from fulgor.replay.simulate.leela import simulate as simulate_leela
 from fulgor.replay.simulate.ztf import encode, simulate
 from fulgor.replay.source import ArchiveSource
 from fulgor.storage.database import connect
 from fulgor.storage.migrate import migrate
+from fulgor.streams.leela import LEELA
 from fulgor.streams.ztf import ZTF
 
 from .conftest import Broker
@@ -99,3 +102,24 @@ def test_from_its_topic_as_long_as_there_is_one(
     admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
     with pytest.raises(ArchiveError, match="message is gone: topic"):
         plot(IDS[2], "--out", out)
+
+
+def test_a_pulse_is_drawn_in_its_chunk(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FULGOR_DATABASE", database)
+    with connect(database, vectors=False) as connection:
+        migrate(connection, [LEELA.table])
+    archive, out = tmp_path / "chunks.avro", tmp_path / "chunk.png"
+    archive.write_bytes(encode_chunks([each.record for each in simulate_leela(12, 5)]))
+    settings = Settings(bootstrap="127.0.0.1:1")
+    stream = LEELA(settings)
+    what = Consumption(stream, stream.load_model(SHIPPED / "leela", "cpu", 1), database, "g")
+    consume(what, lambda: ArchiveSource(open_archive(archive)), settings, title="leela", until_end=True)
+    with connect(database) as connection:
+        row = connection.execute("SELECT alert FROM fulgor.leela_pulses ORDER BY alert LIMIT 1").fetchone()
+    assert row is not None
+    plot(row[0], "--stream", "leela", "--out", out)
+    assert imread(out).shape[1] == 1000
+    with pytest.raises(FulgorError, match="stream 'leela' has no alert 'nobody' in the database"):
+        plot("nobody", "--stream", "leela")
+    with pytest.raises(SettingsError, match="--stream spectra: pictures are drawn of ztf, leela"):
+        plot("nobody", "--stream", "spectra")
