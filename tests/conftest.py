@@ -23,7 +23,7 @@ def shared() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay in one process when several share the run (``pytest -n``).
 
-    Those of one file, for they share what its fixtures made; and those of one broker in two processes, for each process
+    Those of one file, for they share what its fixtures made; and those of one broker in three processes or two, for each process
     starts servers of its own.
     """
     for item in items:
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.callspec.params.get("broker") if "broker" in names else None  # type: ignore[attr-defined]
         group = str(item.path.relative_to(ROOT))
         if kind == "kafka" or "kafka_broker" in names:
-            group = f"kafka-{crc32(group.encode()) % 2}"
+            group = f"kafka-{crc32(group.encode()) % 3}"
         elif kind == "embedded" or "embedded_broker" in names:
             group = f"embedded-{crc32(group.encode()) % 2}"
         item.add_marker(pytest.mark.xdist_group(group))
