@@ -23,8 +23,8 @@ def shared() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests stay in one process when several share the run (``pytest -n``).
 
-    Those of one file, for they share what its fixtures made; and those of one broker in three processes or two, for each process
-    starts servers of its own.
+    Those of one file, for they share what its fixtures made; and those of one broker in three processes or two, for
+    each process starts servers of its own.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
