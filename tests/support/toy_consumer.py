@@ -28,5 +28,9 @@ def run(consumption: Callable[[str, str], Consumption], session_ms: int) -> None
         )  # fmt: skip
 
 
-if __name__ == "__main__":
+def main() -> None:
     run(lambda database, group: Consumption(ToyStream(), ToyPredictor(), database, group), session_ms=3000)
+
+
+if __name__ == "__main__":
+    main()
