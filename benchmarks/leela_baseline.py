@@ -4,8 +4,10 @@
 
 ``segments``: the seed's autoencoder on periodograms of 32, 64 and 128 samples a segment: pixels rebuilt, neighbours
 of the same class, and pulses found again in another crop, beside ours. ``classes``: how well either latent tells
-the classes, by SNR. ``unseen``: a class left out of the training, found by either. Everything but the real crops is
-**simulated**: trained on seed 98, tested on seed 97, which share no flash and no model that ships was trained on.
+the classes, by SNR. ``unseen``: a class left out of the training, found by either. ``picture``: the periodogram of
+the chunk with the strongest pulse (of FILE where one is given), and what the seed's autoencoder rebuilds of it.
+Everything but the real crops is **simulated**: trained on seed 98, tested on seed 97, which share no flash and no
+model that ships was trained on.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from fulgor.models.leela.serving import load
 from fulgor.models.leela.training import LeelaConfig, infer, strangest, train
 from fulgor.models.leela.vae import SeedVae, fit_vae
 from fulgor.models.serving import SHIPPED
+from fulgor.plots.periodogram import periodogram_picture
 from fulgor.preprocessing.leela import LeelaChunk, PreparedChunk, periodogram, prepare
 
 SEGMENTS = (32, 64, 128)
@@ -163,13 +166,24 @@ def unseen(learned: Chunks, tested: Chunks, epochs: int) -> None:
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in (*row, np.mean(row))) + " |")
 
 
+def picture(learned: Chunks, asked: list[PreparedChunk], epochs: int, out: Path) -> None:
+    vae = fit_vae(images(learned.prepared, 64), epochs=epochs)
+    strongest = max(asked, key=lambda one: float(one.arrays["scalars"][:, LOG_SNR].max()))
+    seen = images([strongest], 64)
+    with torch.no_grad():
+        rebuilt = vae(seen)[0]
+    periodogram_picture(seen[0, 0].numpy(), 9142.857, rebuilt[0, 0].numpy()).savefig(out)
+    print(f"picture: {out}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="+", choices=("segments", "classes", "unseen"))
+    parser.add_argument("what", nargs="+", choices=("segments", "classes", "unseen", "picture"))
     parser.add_argument("--real", type=Path, help="field file for crops of real pulses")
     parser.add_argument("--count", type=int, default=2000, help="chunks to train on; half as many test")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--model", type=Path, default=SHIPPED / "leela")
+    parser.add_argument("--out", type=Path, default=Path("periodogram.png"), help="of the picture")
     given = parser.parse_args()
     torch.set_num_threads(1)
     model = load(given.model, "cpu")
@@ -184,6 +198,9 @@ def main() -> None:
         classes(learned, tested, model, given.epochs)
     if "unseen" in given.what:
         unseen(learned, tested, given.epochs)
+    if "picture" in given.what:
+        asked = [made for one in real(given.real) if (made := prepare(one)).arrays] if given.real else tested.prepared
+        picture(learned, asked, given.epochs, given.out)
 
 
 if __name__ == "__main__":
