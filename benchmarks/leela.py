@@ -1,7 +1,6 @@
-"""LEELA figures: shift test, linking of repeated pulses, accuracy against SNR, unseen classes, cost of a chunk.
+"""LEELA figures: shift test, linking of repeated pulses, accuracy against SNR, cost of a chunk.
 
     python benchmarks/leela.py --real ../shared/data/leela/akrotiri_202302131710.npy shift link accuracy cost
-    python benchmarks/leela.py unseen vae     # train networks: minutes
 
 Simulated figures are of seed 99, which no model was trained on. Costs are CPU seconds of this process.
 """
@@ -13,18 +12,16 @@ import dataclasses
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from fulgor.models.evaluation.metrics import auroc
 from fulgor.models.leela.dataset import ChunkExample, LeelaDataset
 from fulgor.models.leela.layout import CLASSES, LOG_SNR
 from fulgor.models.leela.serving import load
-from fulgor.models.leela.training import LeelaConfig, infer, strangest, train
-from fulgor.models.leela.vae import fit_vae
 from fulgor.models.serving import SHIPPED
-from fulgor.preprocessing.leela import LeelaChunk, LeelaDecoder, PreparedChunk, periodogram, prepare
+from fulgor.preprocessing.leela import LeelaChunk, LeelaDecoder, PreparedChunk, prepare
 from fulgor.preprocessing.leela.chunk import chunk_of
 from fulgor.preprocessing.records import AvroRecord
 from fulgor.replay.archive import open_archive
@@ -108,39 +105,40 @@ def shift(chunks: list[LeelaChunk], model, what: str) -> None:
     print(f"shift, {what}: {len(every)} pulses, {moved} shifts, {lost} not found again")
 
 
-def images(prepared: list[PreparedChunk]) -> torch.Tensor:
-    stack = np.stack([periodogram(each.signal, 9142.86) for each in prepared])
-    return torch.from_numpy(stack[:, None]).float()
-
-
 def recall(one: np.ndarray, other: np.ndarray) -> float:
     one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (one, other))
     return float((np.argmax(one @ other.T, axis=1) == np.arange(len(one))).mean())
 
 
-def nearest(one: np.ndarray, other: np.ndarray) -> float:
-    distance = ((one[:, None] - other[None]) ** 2).sum(2)
-    return float((distance.argmin(1) == np.arange(len(one))).mean())
+class Pair(NamedTuple):
+    """One pulse in two crops, and our outputs for it in both."""
+
+    one: PreparedChunk
+    other: PreparedChunk
+    ours: tuple[dict, dict]
 
 
-def link(chunks: list[LeelaChunk], model, what: str, vae=None) -> None:
-    pairs = []
+def pairs(chunks: list[LeelaChunk], model) -> list[Pair]:
+    """Return every pulse that stays inside the guard, in two crops that lie LINK_SHIFT samples apart."""
+    found = []
     for chunk, stretch in stretches(chunks):
         a, b = crop(chunk, stretch, 0), crop(chunk, stretch, LINK_SHIFT)
         for pulse in a.pulses:
             if 128 + LINK_SHIFT <= pulse.peak < SIZE - 128:
-                found = pulse_outputs(model, a, pulse.peak_at), pulse_outputs(model, b, pulse.peak_at - LINK_SHIFT)
-                if None not in found:
-                    pairs.append((a, b, *found))
-    if len(pairs) < 4:
-        print(f"link, {what}: only {len(pairs)} pulses")
+                ours = pulse_outputs(model, a, pulse.peak_at), pulse_outputs(model, b, pulse.peak_at - LINK_SHIFT)
+                if None not in ours:
+                    found.append(Pair(a, b, ours))
+    return found
+
+
+def link(chunks: list[LeelaChunk], model, what: str) -> None:
+    found = pairs(chunks, model)
+    if len(found) < 4:
+        print(f"link, {what}: only {len(found)} pulses")
         return
     for name in ("stamp_latent", "latent"):
-        one, other = (np.stack([pair[k][name][0] for pair in pairs]) for k in (2, 3))
-        print(f"link, {what}: {name}: recall@1 {recall(one, other):.3f} of {len(pairs)} pulses")
-    if vae is not None:
-        one, other = (vae.encode(images([pair[k] for pair in pairs]))[0].numpy() for k in (0, 1))
-        print(f"link, {what}: seed VAE, 3 latents of the chunk: recall@1 {nearest(one, other):.3f}")
+        one, other = (np.stack([pair.ours[k][name][0] for pair in found]) for k in (0, 1))
+        print(f"link, {what}: {name}: recall@1 {recall(one, other):.3f} of {len(found)} pulses")
 
 
 def gather(rows: list[tuple[LeelaChunk, str, str]]) -> LeelaDataset:
@@ -175,20 +173,6 @@ def accuracy(rows: list[tuple[LeelaChunk, str, str]], model) -> None:
         print(f"  {name}: {hits[chosen].mean():.3f} ({chosen.sum()})")
 
 
-def unseen(count: int, epochs: int) -> None:
-    """Train without each class and see whether its chunks are strange."""
-    rows = simulated(count, 98)
-    tested = gather(simulated(count // 2, 97))
-    for number, name in enumerate(CLASSES[1:], 1):
-        kept = gather([row for row in rows if row[1] != name])
-        model = train(kept, LeelaConfig(epochs=epochs))
-        found = strangest(infer(model.network, tested, np.arange(len(tested))), model.reference)
-        others = {"anomaly": model.reference.anomaly(found["scores"])}
-        others |= {score: found["scores"][:, k] for k, score in enumerate(("reconstruction", "distance"))}
-        told = ", ".join(f"{key} {auroc(tested.labels == number, value):.3f}" for key, value in others.items())
-        print(f"unseen class {name}: AUROC {told}", flush=True)
-
-
 def cost(chunks: list[LeelaChunk], values: list[bytes], model) -> None:
     decode = LeelaDecoder()
     started = time.process_time()
@@ -221,35 +205,28 @@ def cost(chunks: list[LeelaChunk], values: list[bytes], model) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="+", choices=("shift", "link", "accuracy", "unseen", "vae", "cost"))
+    parser.add_argument("what", nargs="+", choices=("shift", "link", "accuracy", "cost"))
     parser.add_argument("--real", type=Path)
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--model", type=Path, default=SHIPPED / "leela")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load(arguments.model, "cpu")
     sets = {}
-    if {"shift", "link", "accuracy", "vae"} & set(arguments.what):
+    if {"shift", "link", "accuracy"} & set(arguments.what):
         rows = simulated(arguments.count)
         sets["simulated"] = [row[0] for row in rows]
     if arguments.real:
         sets["real"] = real(arguments.real)
-    vae = None
-    if "vae" in arguments.what:
-        usable = [p for p in (prepare(row[0]) for row in simulated(arguments.count // 2, 98)) if p.arrays]
-        vae = fit_vae(images(usable), epochs=arguments.epochs)
     for name, chunks in sets.items():
         if "shift" in arguments.what:
             shift(chunks, model, name)
-        if {"link", "vae"} & set(arguments.what):
-            link(chunks, model, name, vae)
+        if "link" in arguments.what:
+            link(chunks, model, name)
     if "accuracy" in arguments.what:
         accuracy(rows, model)
     if "cost" in arguments.what and arguments.real:
         cost(sets["real"], [message.value for message in open_archive(arguments.real)], model)
-    if "unseen" in arguments.what:
-        unseen(arguments.count, arguments.epochs)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from leela import LINK_SHIFT, SIZE, crop, gather, nearest, pulse_outputs, real, recall, simulated, stretches
+from leela import Pair, gather, pairs, real, recall, simulated
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fulgor.models.evaluation.metrics import auroc
@@ -81,28 +81,13 @@ def neighbours(train_codes: np.ndarray, labels: np.ndarray, test_codes: np.ndarr
     return KNeighborsClassifier(NEIGHBOURS).fit(train_codes / scale, labels).predict(test_codes / scale)
 
 
+def nearest(one: np.ndarray, other: np.ndarray) -> float:
+    distance = ((one[:, None] - other[None]) ** 2).sum(2)
+    return float((distance.argmin(1) == np.arange(len(one))).mean())
+
+
 def balanced(truth: np.ndarray, told: np.ndarray) -> float:
     return float(np.mean([(told[truth == k] == k).mean() for k in np.unique(truth)]))
-
-
-class Pair(NamedTuple):
-    """One pulse in two crops, and our outputs for it in both."""
-
-    one: PreparedChunk
-    other: PreparedChunk
-    ours: tuple[dict, dict]
-
-
-def pairs(raw: list[LeelaChunk], model) -> list[Pair]:
-    found = []
-    for chunk, stretch in stretches(raw):
-        a, b = crop(chunk, stretch, 0), crop(chunk, stretch, LINK_SHIFT)
-        for pulse in a.pulses:
-            if 128 + LINK_SHIFT <= pulse.peak < SIZE - 128:
-                ours = pulse_outputs(model, a, pulse.peak_at), pulse_outputs(model, b, pulse.peak_at - LINK_SHIFT)
-                if None not in ours:
-                    found.append(Pair(a, b, ours))
-    return found
 
 
 def segments(learned: Chunks, tested: Chunks, crops: dict[str, list[Pair]], model, epochs: int) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
-from fulgor.errors import DeviceError, ModelError
-from fulgor.models.card import WEIGHTS
+from fulgor.errors import DeviceError
+from fulgor.models.weights import with_weights
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
 __all__ = ["TorchBackend", "load_network"]
@@ -29,13 +27,7 @@ def load_network(directory: Path, card: Mapping[str, Any]) -> ZtfNetwork:
     ModelError
         The weights cannot be read or do not fit the card's architecture.
     """
-    path = directory / WEIGHTS
-    network = ZtfNetwork(Architecture.from_card(card["architecture"]))
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path} does not hold this model's weights ({error}); export the model again") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(ZtfNetwork(Architecture.from_card(card["architecture"])), directory)
 
 
 class TorchBackend:

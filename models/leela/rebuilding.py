@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from fulgor.errors import ModelError
-from fulgor.models.card import WEIGHTS
 from fulgor.models.leela.layout import WINDOW
 from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.weights import with_weights
 
 __all__ = ["RebuiltPulses", "load_network", "rebuild"]
 
@@ -53,13 +51,7 @@ def load_network(directory: Path, card: Mapping[str, Any]) -> LeelaNetwork:
     """
     if card["stream"] != "leela":
         raise ModelError(f"{directory} holds a model of stream {card['stream']!r}, not of leela")
-    path = directory / WEIGHTS
-    network = LeelaNetwork(Architecture.from_card(card["architecture"]))
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"{path} does not hold this model's weights ({error}); export the model again") from error
-    return network.eval().requires_grad_(False)
+    return with_weights(LeelaNetwork(Architecture.from_card(card["architecture"])), directory)
 
 
 @torch.no_grad()
