@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from queue import SimpleQueue
 from threading import Thread
 
 import numpy as np
@@ -36,14 +37,24 @@ class NightAlert:
 class Simulator:
     """A simulation under way.
 
+    A thread of its own keeps the processes. A Ctrl-C interrupts the main thread only, and there in the middle of
+    anything: between taking and giving back the lock of a future, it would leave the pool waiting for ever.
+
     Parameters
     ----------
-    portions : list of Future
-        Parts of the night.
+    night : Night
+        Date and seeds.
+    count : int
+        Number of alerts.
     """
 
-    def __init__(self, portions: list[Future[list[NightAlert]]]) -> None:
-        self._portions = portions
+    def __init__(self, night: Night, count: int) -> None:
+        seeds = _clear_seeds(night)
+        sizes = [min(_PORTION, count - begun) for begun in range(0, count, _PORTION)]
+        self._portions = [(size, next(seeds), night.start_jd) for size in sizes]
+        self._done: SimpleQueue[Future[list[NightAlert]]] = SimpleQueue()
+        self._stopped = False
+        self._thread = Thread(target=self._run, name="fulgor-simulation", daemon=True)
 
     def gather(self, on_progress: Callable[[int], None]) -> list[NightAlert]:
         """Wait for all alerts and return them in time order.
@@ -59,18 +70,39 @@ class Simulator:
             A process of the simulation ended.
         """
         alerts: list[NightAlert] = []
-        waiting = set(self._portions)
         try:
-            while waiting:
-                done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-                for portion in done:
-                    alerts += portion.result()
+            for _ in self._portions:
+                alerts += self._done.get().result()
                 on_progress(len(alerts))
         except BrokenProcessPool as error:
             raise FulgorError("a process of the simulation was ended from outside, perhaps for want of memory") from (
                 error
             )
         return sorted(alerts, key=lambda alert: (alert.jd, alert.candid))
+
+    def start(self) -> None:
+        """Start the processes."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the processes; each still makes the portion it is at."""
+        self._stopped = True
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        pool = ProcessPoolExecutor(_processes(), get_context("spawn"), initializer=_settle_in)
+        try:
+            waiting = {pool.submit(_portion, *portion) for portion in self._portions}
+        except BrokenProcessPool as error:
+            broken: Future[list[NightAlert]] = Future()
+            broken.set_exception(error)
+            waiting = {broken}
+        while waiting and not self._stopped:
+            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            for portion in done:
+                self._done.put(portion)
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -84,17 +116,17 @@ def simulator(night: Night, count: int) -> Iterator[Simulator]:
     count : int
         Number of alerts.
     """
-    sizes = [min(_PORTION, count - begun) for begun in range(0, count, _PORTION)]
-    seeds = _clear_seeds(night)
-    pool = ProcessPoolExecutor(
-        min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_PROCESSES),
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_settle_in,
-    )
+    simulation = Simulator(night, count)
     try:
-        yield Simulator([pool.submit(_portion, size, next(seeds), night.start_jd) for size in sizes])
+        simulation.start()
+        yield simulation
     finally:
-        pool.shutdown(cancel_futures=True)
+        simulation.stop()
+
+
+def _processes() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_PROCESSES)
 
 
 def _clear_seeds(night: Night) -> Iterator[int]:
@@ -118,7 +150,7 @@ def _settle_in() -> None:
 
 
 def _leave_with_owner() -> None:
-    owner = multiprocessing.parent_process()
+    owner = parent_process()
     if owner is not None:
         owner.join()
         os._exit(1)
