@@ -73,7 +73,7 @@ class Bounds:
             return self.held(partition)[0] if start == "earliest" else self.end(partition)
         if moment.timestamp() > time.time():  # brokers disagree on times to come: it means the end
             return self.end(partition)
-        asked_ms = int(moment.timestamp() * 1000)
+        asked_ms = max(int(moment.timestamp() * 1000), 0)  # to a broker, negative ones are words: -1 is the end
         asked = TopicPartition(partition.topic, partition.number, asked_ms)
         try:
             found = int(self._reader.offsets_for_times([asked], timeout=_ANSWER_S)[0].offset)

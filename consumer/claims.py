@@ -120,6 +120,8 @@ class Claims:
         """
         for partition in partitions:
             self._wanted.pop(partition, None)
+        if not self._wanted:
+            self._failing_since = None  # what the broker did not answer is asked no more
         request = self._request
         if request is None or request.keys.keys().isdisjoint(partitions):
             return

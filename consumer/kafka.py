@@ -61,6 +61,7 @@ class KafkaSource:
         self._bounds = Bounds(cluster.config)
         self._reader = Reader(str(config.get("isolation.level", "read_committed")), cluster.cleanup_policy)
         self._expired: dict[Partition, float] = {}
+        self._paused: set[Partition] = set()
         self._members: Future[ConsumerGroupDescription] | None = None
         self._is_member = False
         self._next_question = 0.0
@@ -155,9 +156,12 @@ class KafkaSource:
             high,
             low,
         )
+        paused = partition in self._paused
         # No seek: librdkafka has given the partition up and would refuse it.
         self.unassign([partition])
         self.assign({partition: low})
+        if paused:  # who paused it knows nothing of this, and would wait in vain for it to stop
+            self.pause([partition])
         return Polled(partition, low, is_mark=True, cause="expired")
 
     def start_offset(self, partition: Partition, start: str) -> int:
@@ -183,6 +187,7 @@ class KafkaSource:
         self._report.send(self._consumer, at_once=True)
         self._report.forget(partitions)
         self._reader.forget(partitions)
+        self._paused.difference_update(partitions)
         for partition in partitions:
             self._expired.pop(partition, None)
         # What a stop has let go already may be revoked or lost once more, by an event that was on its way; librdkafka
@@ -192,10 +197,12 @@ class KafkaSource:
 
     def pause(self, partitions: Collection[Partition]) -> None:
         """Deliver nothing of these for now."""
+        self._paused.update(partitions)
         self._consumer.pause([theirs(partition) for partition in partitions])
 
     def resume(self, partitions: Collection[Partition]) -> None:
         """Deliver again."""
+        self._paused.difference_update(partitions)
         self._consumer.resume([theirs(partition) for partition in partitions])
 
     def report(self, offsets: Mapping[Partition, int]) -> None:

@@ -33,15 +33,23 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
         The first exit code that is not 0, or 0.
     """
     context = get_context("spawn")
-    workers = [context.Process(target=work, args=(index,), name=f"fulgor-{index}") for index in range(count)]
+    workers: list[SpawnProcess] = []
+    told: list[int] = []
 
-    def pass_on(_number: int, _frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
         _stop(workers)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)  # before the first start: a signal in between would leave orphans
-    for worker in workers:
+    for index in range(count):
+        if told:
+            break
+        worker = context.Process(target=work, args=(index,), name=f"fulgor-{index}")
         worker.start()
+        workers.append(worker)
+    if told:
+        _stop(workers)  # the signal came during a start: that worker had no process id yet
     return _wait(workers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -133,6 +134,18 @@ def test_patience_with_a_broker_ends():
     rig.source.silent = 3
     with pytest.raises(BrokerError, match="no answer"):
         rig.rounds(1)
+
+
+def test_a_silence_counts_no_more_once_nothing_is_asked():
+    rig = Rig(patience_s=0.05)
+    rig.source.silent = 1
+    rig.rounds(1)
+    rig.claims.forget([ONE, TWO])
+    time.sleep(0.06)
+    rig.claims.want([ONE])
+    rig.source.silent = 1
+    assert rig.rounds(1) == []
+    assert rig.rounds(2) == [(ONE, 5)]
 
 
 def test_a_topic_that_is_being_deleted_waits_and_holds_nobody_up():

@@ -31,6 +31,7 @@ def test_ends_and_times(broker, topic: Callable):
         assert bounds.find(full, (BEGAN + timedelta(seconds=seconds)).isoformat()) == offset
     assert bounds.find(empty, BEGAN.isoformat()) == 0
     assert bounds.find(full, "2999-01-01") == 30
+    assert bounds.find(full, "1969-12-31T23:59:59.999") == 0  # -1 ms, by which a broker means the end
     bounds.close()
 
 

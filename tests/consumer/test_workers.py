@@ -1,0 +1,51 @@
+"""Workers that are told to stop while they are being started."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from fulgor.consumer import workers
+from fulgor.consumer.workers import run_workers
+
+
+class Process:
+    """A worker that gets its process id at the end of its start; a signal comes just before."""
+
+    made: list[Process]
+
+    def __init__(self, target: object, args: tuple[int], name: str) -> None:
+        self.name, self.pid, self.exitcode, self.told = name, None, None, False
+        self.made.append(self)
+
+    def start(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.pid = 1
+
+    def is_alive(self) -> bool:
+        return self.exitcode is None
+
+    def terminate(self) -> None:
+        self.told = True
+
+    def join(self, _: float) -> None:
+        assert self.told, "it would never end"
+        self.exitcode = 0
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Process]]:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    Process.made = []
+    monkeypatch.setattr(workers, "get_context", lambda _: type("Context", (), {"Process": Process}))
+    yield Process.made
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def test_a_signal_during_a_start_reaches_that_worker_and_starts_no_other(processes: list[Process]):
+    assert run_workers(3, lambda _: None) == 0
+    assert [process.told for process in processes] == [True]
