@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fulgor.models.batches import Index
+from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import outer_folds, splits
 from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import TuningConfig, Views, tune, views
-from fulgor.models.fitting import class_balance, infer
+from fulgor.models.fitting import infer
 from fulgor.models.layout import SCORES
 from fulgor.models.redrawing import Redrawing, RedrawingConfig, redraw
 from fulgor.models.reference import Reference
-from fulgor.models.training import TrainedModel, best_temperature
+from fulgor.models.training import TrainedModel
 from fulgor.models.ztf import ZtfNetwork
 
 __all__ = ["FineTuned", "FineTuning", "tuned_model"]

@@ -1,16 +1,19 @@
-"""Which device to run on, found out without importing torch."""
+"""Which device to run on, found out without importing torch as far as that can be."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
 
 from fulgor.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "driver_version", "gpu_count"]
+__all__ = ["DEVICES", "choose", "choose_for_torch", "driver_version", "gpu_count"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
 DRIVER = "libcuda.so.1"
+
+log = logging.getLogger(__name__)
 
 
 def gpu_count() -> int:
@@ -58,4 +61,30 @@ def choose(device: str) -> str:
         return "cuda"
     if device == "cuda":
         raise DeviceError("no CUDA device: the NVIDIA driver is absent or offers no GPU; use --device cpu or auto")
+    return "cpu"
+
+
+def choose_for_torch(device: str) -> str:
+    """Return ``cpu`` or ``cuda`` for what was asked for, where torch is to compute: a training.
+
+    Parameters
+    ----------
+    device : str
+        ``auto`` takes a GPU where the driver offers one and this torch can use it.
+
+    Raises
+    ------
+    DeviceError
+        As :func:`choose`, or ``cuda`` was asked for and this torch was built without it.
+    """
+    if choose(device) == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    error = DeviceError(f"torch {torch.__version__} cannot use the GPU; install its CUDA build, or use --device cpu")
+    if device == "cuda":
+        raise error
+    log.warning("a GPU is present but cannot be used, training on the CPU: %s", error)
     return "cpu"

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from fulgor.models.augmentation import Augmentation, corrupt, turn
 from fulgor.models.batches import Batch, Index, batch_of, batches
+from fulgor.models.calibration import class_balance
 from fulgor.models.checkpoint import Checkpoint
-from fulgor.models.dataset import UNLABELLED, Dataset
+from fulgor.models.dataset import Dataset
 from fulgor.models.distributed import ALONE, Ranks
 from fulgor.models.images import STAMPS
 from fulgor.models.layout import OUTPUTS
@@ -24,7 +25,7 @@ from fulgor.models.passes import Epoch, descend, rate_at, run_passes
 from fulgor.models.stamphistory import StampHistory
 from fulgor.models.ztf import SIGHTS, ZtfNetwork
 
-__all__ = ["Index", "TrainingConfig", "class_balance", "fit", "infer"]
+__all__ = ["Index", "TrainingConfig", "fit", "infer"]
 
 HARD_FROM = 0.6
 """Part of the training after which the soft minimum over orientations is the plain one."""
@@ -74,14 +75,6 @@ class TrainingConfig:
     sees: tuple[str, ...] = SIGHTS
     coarse: int = 0
     cell: str = "decay-gru"
-
-
-def class_balance(dataset: Dataset, index: Index) -> Tensor:
-    """Return class weights that make the prior uniform over the classes that occur."""
-    labels = dataset.labels[index]
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(dataset.classes))
-    weights = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
-    return torch.from_numpy(weights / max(weights.sum(), 1e-12) * len(weights)).float()
 
 
 class _Loss(nn.Module):

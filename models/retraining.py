@@ -12,17 +12,18 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 
+from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.division import Division
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import LOOKING_BACK, remembering
-from fulgor.models.fitting import Index, TrainingConfig, class_balance, fit, infer
+from fulgor.models.fitting import Index, TrainingConfig, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
-from fulgor.models.training import TrainedModel, best_temperature, measure
+from fulgor.models.training import TrainedModel, measure
 from fulgor.models.ztf import ZtfNetwork
 
 __all__ = ["RATE", "HeldOut", "compare", "retrain"]

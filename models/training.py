@@ -10,7 +10,6 @@ it anew. The stamp latents of earlier alerts can so be computed once, and are wh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,30 +17,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from torch import Tensor
 
 from fulgor.errors import ModelError
 from fulgor.models.batches import Index
+from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.checkpoint import Checkpoint
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.distributed import ALONE, Ranks
 from fulgor.models.evaluation import summary
 from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import TuningConfig, remembering
-from fulgor.models.fitting import TrainingConfig, class_balance, fit, infer
+from fulgor.models.fitting import TrainingConfig, fit, infer
 from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "TrainedModel", "best_temperature", "measure", "new_network", "train"]
+__all__ = ["PARTS", "TrainedModel", "measure", "new_network", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
-
-TEMPERATURES = (math.log(0.05), math.log(20.0))
-"""Range in which the temperature is looked for, log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,24 +175,3 @@ def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -
     logits = network.classifier(torch.from_numpy(infer(network, dataset, known)["latent"]))
     labels = torch.from_numpy(np.asarray(dataset.labels[known]))
     network.temperature.fill_(best_temperature(logits, labels, class_balance(dataset, known)))
-
-
-def best_temperature(logits: Tensor, labels: Tensor, balance: Tensor) -> float:
-    """Return the temperature that makes held-out labels the least surprising (Guo et al. 2017, arXiv:1706.04599).
-
-    Parameters
-    ----------
-    logits : Tensor
-        (N, classes), of alerts that the training did not see.
-    labels : Tensor
-        int64 (N,).
-    balance : Tensor
-        (classes,): weights of the classes.
-    """
-
-    def surprise(log_temperature: float) -> float:
-        scaled = logits / math.exp(log_temperature)
-        return float(torch.nn.functional.cross_entropy(scaled, labels, weight=balance))
-
-    found = minimize_scalar(surprise, bounds=TEMPERATURES, method="bounded")
-    return math.exp(float(found.x))

@@ -35,7 +35,7 @@ def train(
     seed: int = typer.Option(0, min=0, help="Fixes split, weights and every draw."),
     size: int = typer.Option(31, help="ztf: stamp size inside the network: 63, 31 or 21."),
     width: int = typer.Option(4, min=1, max=64, help="ztf: fields of the first layer."),
-    device: str = typer.Option("auto", help="ztf: auto, cpu or cuda."),
+    device: str = typer.Option("auto", help="auto, cpu or cuda."),
     threads: int = typer.Option(1, min=1, max=256, help="Threads that torch computes with."),
     cache: Path = typer.Option(None, help="ztf: where prepared alerts are kept; by default in the user's cache."),
 ) -> None:
@@ -56,7 +56,10 @@ def train(
 
         if len(archive) > 1:
             raise SettingsError("leela is trained on one archive; give --archive once")
-        train_leela(archive[0], labels, out, name=name, simulated=simulated, epochs=epochs, seed=seed, threads=threads)
+        train_leela(
+            archive[0], labels, out, name=name, simulated=simulated, epochs=epochs, seed=seed, threads=threads,
+            device=device,
+        )  # fmt: skip
         return
     import torch
 

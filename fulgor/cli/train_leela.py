@@ -12,13 +12,14 @@ from fulgor.errors import ArchiveError, MalformedError
 
 if TYPE_CHECKING:
     from fulgor.models.leela.dataset import ChunkExample
+    from fulgor.models.passes import Epoch
 
 __all__ = ["train_leela"]
 
 
 def train_leela(
     archive: Path, table: Path | None, out: Path, *,
-    name: str, simulated: bool, epochs: int, seed: int, threads: int,
+    name: str, simulated: bool, epochs: int, seed: int, threads: int, device: str,
 ) -> None:  # fmt: skip
     """Train a LEELA model on an archive, export it and write its card.
 
@@ -34,6 +35,8 @@ def train_leela(
         For the card.
     epochs, seed, threads : int
         Passes at most; of every draw; that torch computes with.
+    device : str
+        auto, cpu or cuda.
 
     Raises
     ------
@@ -41,9 +44,12 @@ def train_leela(
         The labels cannot be read.
     ArchiveError
         No chunk can be prepared.
+    DeviceError
+        ``cuda`` was asked for and cannot be had; nothing has been read then.
     """
     import torch
 
+    from fulgor.models.device import choose_for_torch
     from fulgor.models.leela.dataset import LeelaDataset
     from fulgor.models.leela.export import save
     from fulgor.models.leela.training import LeelaConfig, train
@@ -51,11 +57,16 @@ def train_leela(
     from fulgor.replay.labels import table_beside
 
     torch.set_num_threads(threads)
+    chosen = choose_for_torch(device)
     labels = _labels(table or table_beside(archive))
     dataset = LeelaDataset.gather(_examples(archive, labels))
     typer.echo(f"{len(dataset)} chunks from {archive}")
     config = LeelaConfig(epochs=epochs, seed=seed)
-    model = train(dataset, config, lambda e: typer.echo(f"{e.number}/{e.epochs}: {e.validation:.3f}", err=True))
+
+    def told(epoch: Epoch) -> None:
+        typer.echo(f"{epoch.number}/{epoch.epochs}: {epoch.validation:.3f}", err=True)
+
+    model = train(dataset, config, told, device=chosen)
     counts = {label: int((dataset.labels == k).sum()) for k, label in enumerate(dataset.classes)}
     data: dict[str, Any] = {
         "archive": archive.name, "simulated": simulated, "chunks": len(dataset), "classes": counts,

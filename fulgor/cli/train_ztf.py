@@ -55,7 +55,7 @@ def train_ztf(
         Whether the model is to take the stamp latents of earlier alerts.
     """
     from fulgor.consumer.settings import load_settings
-    from fulgor.models.device import choose
+    from fulgor.models.device import choose_for_torch
     from fulgor.models.distributed import launched
     from fulgor.models.export import save
     from fulgor.models.finetuning import LOOKING_BACK
@@ -66,7 +66,7 @@ def train_ztf(
     ztf = instrument("ztf", load_settings({}))
     config = replace(config, ignored=tuple(FEATURE_NAMES.index(feature) for feature in POSITIONS))
     preparation, history = ztf.preprocessing_hash, replace(LOOKING_BACK, seed=config.seed)
-    with launched(chosen := choose(device)) as ranks, progress("training") as show:
+    with launched(chosen := choose_for_torch(device)) as ranks, progress("training") as show:
 
         def told(epoch: Epoch) -> None:
             if ranks.first:

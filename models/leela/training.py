@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fulgor.errors import ModelError
+from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.evaluation.metrics import summary
 from fulgor.models.leela.dataset import PARTS, UNLABELLED, Index, LeelaDataset
 from fulgor.models.leela.layout import LOG_SNR, OUTPUTS, SCORES
@@ -28,7 +29,6 @@ from fulgor.models.reference import Reference
 
 __all__ = ["LeelaConfig", "TrainedLeela", "contrast", "infer", "second_view", "train"]
 
-TEMPERATURES = (math.log(0.05), math.log(20.0))
 SHIFT = 2
 """Largest shift of a second view, samples: what noise and an edge do to a peak's place."""
 CUT = 96
@@ -100,13 +100,14 @@ def second_view(windows: Tensor, log_snr: Tensor, random: torch.Generator) -> Te
 def contrast(one: Tensor, other: Tensor, sharpness: float) -> Tensor:
     """Return the loss of finding each row's other view among all rows (NT-Xent; Chen et al. 2020, arXiv:2002.05709)."""
     similarity = F.normalize(one, dim=1) @ F.normalize(other, dim=1).T / sharpness
-    own = torch.arange(len(one))
+    own = torch.arange(len(one), device=one.device)
     return 0.5 * (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own))
 
 
 def train(
-    dataset: LeelaDataset, config: LeelaConfig | None = None, progress: Callable[[Epoch], None] | None = None
-) -> TrainedLeela:
+    dataset: LeelaDataset, config: LeelaConfig | None = None, progress: Callable[[Epoch], None] | None = None, *,
+    device: str = "cpu",
+) -> TrainedLeela:  # fmt: skip
     """Train the LEELA network.
 
     Parameters
@@ -117,11 +118,13 @@ def train(
         Sizes and schedule.
     progress : callable, optional
         Called after every pass.
+    device : str
+        ``cpu`` or ``cuda``, for the passes; all draws are the CPU's.
 
     Returns
     -------
     TrainedLeela
-        The weights of the pass with the least validation loss.
+        The weights of the pass with the least validation loss, on the CPU.
 
     Raises
     ------
@@ -136,8 +139,8 @@ def train(
     torch.manual_seed(config.seed)
     network = LeelaNetwork(Architecture(config.width, config.hidden, classes=dataset.classes))
     _standardise(network, dataset, parts["train"])
-    history = _fit(network, dataset, parts, config, progress or (lambda _: None))
-    network.eval().requires_grad_(False)
+    history = _fit(network.to(device), dataset, parts, config, progress or (lambda _: None))
+    network.cpu().eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
     reference = Reference.fit(strangest(infer(network, dataset, parts["reference"]))["scores"], SCORES)
     found = strangest(infer(network, dataset, parts["test"]), reference)
@@ -190,7 +193,7 @@ def _fit(
 ) -> dict[str, Any]:  # fmt: skip
     """Run the passes, and leave the best weights in the network."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.rate, weight_decay=config.decay)
-    balance = _balance(dataset, parts["train"])
+    balance = class_balance(dataset, parts["train"]).to(next(network.parameters()).device)
     order = np.random.default_rng(config.seed)
 
     def once(number: int) -> tuple[float, float]:
@@ -217,20 +220,12 @@ def _batches(dataset: LeelaDataset, index: Index, size: int) -> Iterator[_Batch]
         yield windows, scalars, place, torch.from_numpy(dataset.labels[chosen])
 
 
-def _balance(dataset: LeelaDataset, index: Index) -> Tensor:
-    """Return class weights that make the prior uniform over the classes that occur."""
-    labels = dataset.labels[index]
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(dataset.classes))
-    weights = np.where(counts > 0, 1.0 / np.maximum(counts, 1), 0.0)
-    return torch.from_numpy(weights / weights.sum() * (counts > 0).sum()).float()
-
-
 def _objective(
     network: LeelaNetwork, batch: _Batch, balance: Tensor, config: LeelaConfig, random: torch.Generator
 ) -> Tensor:
-    windows, scalars, place, labels = batch
-    log_snr = scalars[place >= 0][:, LOG_SNR]
-    other = second_view(windows, log_snr, random)
+    device = balance.device
+    other = second_view(batch[0], batch[1][batch[2] >= 0][:, LOG_SNR], random).to(device)
+    windows, scalars, place, labels = (part.to(device) for part in batch)
     codes = network.encode(windows)
     rebuilt = torch.log1p(network.misfit(codes, windows)).mean()
     apart = contrast(codes, network.encode(other), config.sharpness)
@@ -260,10 +255,8 @@ def _calibrate(network: LeelaNetwork, dataset: LeelaDataset, parts: dict[str, In
     latents, labels = _known_pulses(network, dataset, parts["train"])
     network.distance.fit(latents, labels)
     latents, labels = _known_pulses(network, dataset, parts["validation"])
-    logits = network.logits(latents)
-    grid = torch.linspace(*TEMPERATURES, 121)
-    losses = torch.stack([F.cross_entropy(logits / temperature, labels) for temperature in grid.exp()])
-    network.temperature.copy_(grid[losses.argmin()].exp())
+    balance = class_balance(dataset, parts["validation"])
+    network.temperature.fill_(best_temperature(network.logits(latents), labels, balance))
 
 
 def _known_pulses(network: LeelaNetwork, dataset: LeelaDataset, index: Index) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from fulgor.cli.app import app
 from fulgor.cli.drift import sample
-from fulgor.errors import ArchiveError, ModelError, SettingsError
-from fulgor.models import training
+from fulgor.errors import ArchiveError, DeviceError, ModelError, SettingsError
+from fulgor.models import device, training
 from fulgor.models.card import model_hash
 from fulgor.models.dataset import Dataset
 from fulgor.models.finetuning import LOOKING_BACK, TuningConfig
@@ -82,6 +82,16 @@ def test_a_sample_of_single_alerts_says_nothing_of_stored_history(archive: Path,
 def test_stored_history_is_for_ztf_alone(archive: Path) -> None:
     with pytest.raises(SettingsError, match="--history-stamps is for ztf"):
         run("leela", "--archive", archive, "--history-stamps")
+
+
+@pytest.mark.parametrize("stream", ["ztf", "leela"])
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(
+    stream: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "gpu_count", lambda: 0)
+    with pytest.raises(DeviceError, match="no CUDA device"):
+        run(stream, "--archive", tmp_path / "absent", "--device", "cuda", "--out", tmp_path / "model")
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_unknown_stream_is_refused() -> None:

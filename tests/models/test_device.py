@@ -36,3 +36,16 @@ def test_a_driver_that_fails_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Broken())
     assert device.gpu_count() == 0
+
+
+def test_a_gpu_that_torch_cannot_use_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(device, "gpu_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert device.choose_for_torch("auto") == "cpu"
+    assert "training on the CPU" in caplog.text
+    with pytest.raises(DeviceError, match="cannot use the GPU; install its CUDA build"):
+        device.choose_for_torch("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert device.choose_for_torch("auto") == "cuda"

@@ -5,19 +5,10 @@ import pytest
 import torch
 
 from fulgor.errors import ModelError
-from fulgor.models.dataset import UNLABELLED, Dataset
-from fulgor.models.fitting import TrainingConfig, class_balance
+from fulgor.models.dataset import Dataset
+from fulgor.models.fitting import TrainingConfig
 from fulgor.models.passes import Epoch
 from fulgor.models.training import train
-
-
-def test_the_balance_makes_all_classes_weigh_alike(dataset: Dataset) -> None:
-    index = np.flatnonzero(dataset.labels != 2)[:150]
-    labels = dataset.labels[index]
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=5)
-    total = class_balance(dataset, index).numpy() * counts
-    assert total[2] == 0
-    np.testing.assert_allclose(total[[0, 1, 3, 4]], total[0], rtol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_model(dataset: Dataset) -> None:
