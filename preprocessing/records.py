@@ -20,6 +20,9 @@ from fulgor.preprocessing.container import SYNC_BYTES, Block, Header, read_block
 
 __all__ = ["AvroRecord", "ContainerReader", "read_body"]
 
+#: Of all blocks of a container together: many small ones, each within its own bound, would fill the memory.
+MAX_BODY_BYTES = 1 << 28
+
 
 @dataclass(frozen=True, slots=True)
 class AvroRecord:
@@ -101,11 +104,17 @@ class ContainerReader:
         """
         stream = io.BytesIO(value)
         header = self._header(stream, value)
-        blocks = list(read_blocks(stream, header, len(value)))
+        blocks = list(read_blocks(stream, header))
         schema = self.schemas(header.schema)
         records: list[AvroRecord] = []
+        size = 0
         for block in blocks:
-            records += self._records(schema, header, block, len(records))
+            where = f"block {block.index} at byte {block.at}"
+            body = decompress(header.codec, block.payload, where)
+            size += len(body)
+            if size > MAX_BODY_BYTES:
+                raise MalformedError(f"up to {where} more than {MAX_BODY_BYTES} bytes unpacked", stage="container")
+            records += _records(schema, block, body, where, len(records))
         return records
 
     def _header(self, stream: BinaryIO, value: bytes) -> Header:
@@ -117,19 +126,19 @@ class ContainerReader:
         stream.seek(end)
         return Header(last.schema, last.codec, value[end - SYNC_BYTES : end], value[:end])
 
-    def _records(self, schema: Schema, header: Header, block: Block, first: int) -> Iterator[AvroRecord]:
-        where = f"block {block.index} at byte {block.at}"
-        body = decompress(header.codec, block.payload, where)
-        if block.count > max(len(body), 1):
-            raise MalformedError(f"{where} claims {block.count} records in {len(body)} bytes", stage="container")
-        end = 0
-        for index in range(first, first + block.count):
-            try:
-                record, end = read_body(schema, body, end, index)
-            except BodyError as error:
-                raise MalformedError(f"damaged: record {index} in {where}: {error}", stage="container") from error
-            yield record
-        if end != len(body):
-            raise MalformedError(
-                f"damaged: {where} holds {len(body)} bytes, its {block.count} records take {end}", stage="container"
-            )
+
+def _records(schema: Schema, block: Block, body: bytes, where: str, first: int) -> Iterator[AvroRecord]:
+    """Yield the records of a block, the first of which has this number in the message."""
+    if block.count > max(len(body), 1):
+        raise MalformedError(f"{where} claims {block.count} records in {len(body)} bytes", stage="container")
+    end = 0
+    for index in range(first, first + block.count):
+        try:
+            record, end = read_body(schema, body, end, index)
+        except BodyError as error:
+            raise MalformedError(f"damaged: record {index} in {where}: {error}", stage="container") from error
+        yield record
+    if end != len(body):
+        raise MalformedError(
+            f"damaged: {where} holds {len(body)} bytes, its {block.count} records take {end}", stage="container"
+        )

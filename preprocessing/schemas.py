@@ -19,6 +19,7 @@ __all__ = ["SchemaFolder", "SchemaRegistry", "SchemaSource", "schema_source"]
 MAX_REPLY_BYTES = 4 << 20
 TIMEOUT_S = 10.0
 CACHED_SCHEMAS = 256
+_ACCEPT = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
 
 
 class SchemaSource(Protocol):
@@ -97,10 +98,10 @@ class SchemaRegistry:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.address = f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
         self.timeout = timeout
-        self._headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+        self._authorization: str | None = None
         if parts.username is not None:
             pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
-            self._headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+            self._authorization = "Basic " + base64.b64encode(pair.encode()).decode()
         self.schema = lru_cache(maxsize=CACHED_SCHEMAS)(self._fetch)
 
     def _fetch(self, schema_id: int) -> bytes:
@@ -116,7 +117,9 @@ class SchemaRegistry:
         return schema.encode()
 
     def _get(self, url: str, schema_id: int) -> bytes:
-        request = urllib.request.Request(url, headers=self._headers)  # noqa: S310  # the scheme was checked
+        request = urllib.request.Request(url, headers=_ACCEPT)  # noqa: S310  # the scheme was checked
+        if self._authorization is not None:  # for this address alone, wherever it redirects to
+            request.add_unredirected_header("Authorization", self._authorization)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as reply:  # noqa: S310
                 body: bytes = reply.read(MAX_REPLY_BYTES + 1)

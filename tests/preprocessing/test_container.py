@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fulgor.errors import MalformedError
+from fulgor.preprocessing import records
 from fulgor.preprocessing.avro.readers import encode_varint
 from fulgor.preprocessing.container import read_header, split_blocks
 from fulgor.preprocessing.records import ContainerReader
@@ -204,6 +205,14 @@ def test_mutations_raise_nothing_but_malformed_error(
     assert stage in ("", "framing", "container", "schema")
     assert all(isinstance(record.values, dict) for record in records)
     assert time.process_time() - started < 2
+
+
+def test_many_blocks_each_within_its_bound_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = _container("deflate", interval=1, rows=[{**ROWS[0], "raw": bytes(10_000)}] * 9)
+    assert len(read(value)) == 9
+    monkeypatch.setattr(records, "MAX_BODY_BYTES", 50_000)
+    with pytest.raises(MalformedError, match=r"up to block 4 at byte \d+ more than 50000 bytes unpacked"):
+        read(value)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.path, self.headers.get("Authorization")))
         status, body = self.server.replies.get(int(self.path.rsplit("/", 1)[1]), (404, b"{}"))
         self.send_response(status)
+        if status == HTTPStatus.FOUND:
+            self.send_header("Location", body.decode())
         self.end_headers()
         self.wfile.write(body)
 
@@ -64,6 +67,15 @@ def test_the_password_is_sent_and_never_shown(registry: _Registry) -> None:
     assert registry.seen == [("/base/schemas/ids/7", "Basic bWU6c0BjcmV0")]
     assert "cret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_the_password_is_not_sent_to_where_the_registry_redirects(registry: _Registry) -> None:
+    registry.replies |= {7: (302, b"/elsewhere/8"), 8: (200, json.dumps({"schema": '"int"'}).encode())}
+    assert _source(registry, "me:secret@").schema(7) == b'"int"'
+    assert [(path, sent is not None) for path, sent in registry.seen] == [
+        ("/base/schemas/ids/7", True),
+        ("/elsewhere/8", False),
+    ]
 
 
 def test_an_unknown_id_is_malformed(registry: _Registry) -> None:
