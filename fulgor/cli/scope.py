@@ -30,7 +30,7 @@ def stretch(night: str | None, since: str | None, until: str | None) -> tuple[da
         raise SettingsError("--night and --since/--until exclude each other")
     try:
         return night_bounds(date.fromisoformat(night))
-    except ValueError:
+    except (ValueError, OverflowError):  # the last day of the calendar has no end
         raise SettingsError(f"--night {night!r}: write a UTC day as YYYY-MM-DD") from None
 
 
