@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from threading import Event
-from types import FrameType
 
 from fulgor import __version__
 from fulgor.consumer.committer import Committer
@@ -27,6 +25,7 @@ from fulgor.consumer.settings import Settings
 from fulgor.consumer.source import Source
 from fulgor.consumer.startup import Consumption, kafka_source, start_up
 from fulgor.consumer.status import StatusLine, summary
+from fulgor.consumer.stopping import Stopping, stopped_by_signals
 from fulgor.consumer.switching import Switching, following
 from fulgor.storage.outbox import Announcer
 
@@ -59,7 +58,7 @@ def consume(
         The counts of the run.
     """
     started = start_up(what, open_source, settings.start)
-    metrics, stopping = Metrics(), Event()
+    metrics, stopping = Metrics(), Stopping()
     _introduce(what, metrics)
     health = Health(metrics)
     publisher = _publisher(what, started.source, settings, metrics)
@@ -73,7 +72,7 @@ def consume(
         closing(recall),
         serving(settings.metrics_port, metrics.registry, health),
         StatusLine(metrics, title) as line,
-        _signals(stopping),
+        stopped_by_signals(stopping),
         publishing(publisher, settings.drain_s),
         following(switching),
     ):
@@ -90,7 +89,8 @@ def consume(
         aside = [one for one in (publisher, switching) if one is not None]
         health.watch(lambda: engine.dead_threads() + [name for one in aside for name in one.dead_threads()])
         engine.run(until_end=until_end)
-    log.info("finished: %s", summary(metrics))
+    told = "; 'fulgor dead list' says why" if metrics.value("fulgor_records_total", outcome="dead") else ""
+    log.info("finished: %s%s", summary(metrics), told)
     return metrics
 
 
@@ -141,20 +141,3 @@ def _introduce(what: Consumption, metrics: Metrics) -> None:
     metrics.process_info.labels(__version__, what.stream.name, what.predictor.model_hash, device).set(1)
     metrics.show_models(what.predictor.model_hash, [shadow.model_hash for shadow in what.shadows])
     metrics.database_up.set(1)
-
-
-@contextmanager
-def _signals(stopping: Event) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into a stop in good order; a second SIGINT interrupts at once."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if stopping.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stopping.set()
-
-    kept = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

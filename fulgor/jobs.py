@@ -99,7 +99,7 @@ def run_jobs(database: str, settings: Settings, *, every_s: float | None, stoppi
     every_s : float or None
         Seconds between two rounds; None runs one round.
     stopping : Event
-        Ends the waiting.
+        Ends the run after the job at hand.
 
     Raises
     ------
@@ -111,6 +111,8 @@ def run_jobs(database: str, settings: Settings, *, every_s: float | None, stoppi
         try:
             with translated(database), connect(database, application="fulgor jobs") as connection:
                 for job in JOBS:
+                    if stopping.is_set():
+                        return
                     _run(connection, job, settings)
         except Exception as error:
             if every_s is None or not _may_pass(error):

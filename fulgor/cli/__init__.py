@@ -6,8 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fulgor.cli.app import app
 from fulgor.errors import FulgorError
+
+try:
+    from fulgor.cli.app import app
+except KeyboardInterrupt:  # the first third of a second is a Ctrl-C's, too
+    sys.exit(130)
 
 __all__ = ["app", "main", "reported"]
 

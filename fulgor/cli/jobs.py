@@ -23,25 +23,22 @@ def run(
     database: str = DATABASE,
     config: Path = typer.Option(None, help="Config file (TOML)."),
 ) -> None:
-    """Run all jobs, once or until stopped."""
-    import signal
-    from threading import Event
-
+    """Run all jobs, once or until stopped (SIGTERM, Ctrl-C: after the job at hand; a second Ctrl-C at once)."""
     from fulgor.cli.logs import set_up_logging
     from fulgor.cli.services import database_url
     from fulgor.consumer.settings import load_settings
+    from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.jobs import run_jobs
     from fulgor.storage.rescores import reopen
 
     set_up_logging()
-    stopping = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     settings = load_settings({"database": database}, config=config)
     if retry_gone:
         with opened(database) as connection:
             reopen(connection)
-    run_jobs(database_url(settings), settings, every_s=every, stopping=stopping)
+    stopping = Stopping()
+    with stopped_by_signals(stopping):
+        run_jobs(database_url(settings), settings, every_s=every, stopping=stopping)
 
 
 @app.command()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from threading import Event
 from time import time
 from typing import TYPE_CHECKING
 
@@ -54,6 +52,7 @@ def record(
     share the work.
     """
     from fulgor.consumer.settings import load_settings
+    from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.replay.record.report import RecordOptions
     from fulgor.replay.record.run import record as run
     from fulgor.replay.window import parse_window
@@ -64,8 +63,9 @@ def record(
     options = RecordOptions(
         group or "", start, wanted, roll_mb << 20, roll_s, until_end=until_end or _is_past(wanted)
     )  # fmt: skip
-    with _stopping() as stop, _progress(f"recording {topic}") as show:
-        report = run(topic, out, settings, options, _identify(stream, settings), stop, show)
+    stopping = Stopping()
+    with stopped_by_signals(stopping), _progress(f"recording {topic}") as show:
+        report = run(topic, out, settings, options, _identify(stream, settings), stopping, show)
     if as_json:
         typer.echo(json.dumps({**jsonable(asdict(report)), "rate": report.rate}))
     else:
@@ -101,18 +101,6 @@ def _identify(stream: str, settings: Settings) -> Identify:
 
 def _is_past(window: Window | None) -> bool:
     return window is not None and window.end_ms is not None and window.end_ms < time() * 1000
-
-
-@contextmanager
-def _stopping() -> Iterator[Event]:
-    """Turn SIGTERM and SIGINT into a stop in good order."""
-    stop = Event()
-    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -67,3 +67,10 @@ def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
     assert ("latent-index", "0 indexes built", True) in rows
     assert all(finished for *_, finished in rows)
     assert list(wanted(two_nights.connection)) == []
+
+
+def test_told_to_stop_no_further_job_begins(toy):
+    stopping = Event()
+    stopping.set()
+    run_jobs(toy.url, Settings(), every_s=None, stopping=stopping)
+    assert toy.connection.execute("SELECT count(*) FROM fulgor.job").fetchone() == (0,)

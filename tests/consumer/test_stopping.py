@@ -1,0 +1,73 @@
+import os
+import signal
+import sys
+from contextlib import suppress
+from threading import Thread
+from time import monotonic
+
+import pytest
+
+from fulgor.consumer.stopping import Stopping, stopped_by_signals
+
+
+def interrupted(stopping, work):
+    """Do `work`, setting `stopping` before each line of Python that it runs, as a signal handler might."""
+
+    def trace(frame, kind, _argument):
+        if frame.f_code.co_filename != __file__:
+            sys.settrace(None)
+            stopping.set()
+            sys.settrace(trace)
+        return trace
+
+    def traced():
+        sys.settrace(trace)
+        try:
+            work(stopping)
+        finally:
+            sys.settrace(None)
+
+    thread = Thread(target=traced, daemon=True)
+    thread.start()
+    thread.join(5.0)
+    return not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    "work", [lambda stopping: stopping.set(), lambda stopping: stopping.wait(0.01), lambda stopping: stopping.is_set()]
+)
+def test_a_signal_in_the_middle_of_anything_leaves_no_lock_taken(work):
+    assert interrupted(Stopping(), work)
+
+
+def test_a_wait_ends_at_once_for_everybody_and_stays_ended():
+    stopping = Stopping()
+    ends = []
+    waiting = [Thread(target=lambda: ends.append(stopping.wait(30.0))) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    assert not stopping.wait(0.01)
+    began = monotonic()
+    stopping.set()
+    for thread in waiting:
+        thread.join()
+    assert ends == [True] * 3
+    assert stopping.wait()
+    assert stopping.is_set()
+    assert monotonic() - began < 20.0
+
+
+def test_the_first_signal_says_it_and_the_second_ctrl_c_interrupts():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    stopping = Stopping()
+    reached = []
+    with suppress(KeyboardInterrupt), stopped_by_signals(stopping):
+        os.kill(os.getpid(), signal.SIGTERM)
+        reached.append(stopping.wait(5.0))
+        os.kill(os.getpid(), signal.SIGTERM)
+        reached.append("a service manager's second signal changes nothing")
+        os.kill(os.getpid(), signal.SIGINT)
+        stopping.wait(5.0)
+        reached.append("not interrupted")
+    assert len(reached) == 2
+    assert before == {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
