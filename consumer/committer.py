@@ -22,7 +22,7 @@ from fulgor.consumer.holes import holes
 from fulgor.consumer.messages import Assignment, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.patience import Patient
-from fulgor.consumer.pipeline import Cut, Pending
+from fulgor.consumer.pending import Cut, Pending
 from fulgor.storage.database import Connection
 from fulgor.storage.feeds import (
     Claim,

@@ -11,10 +11,8 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from time import monotonic, perf_counter
-from typing import Any
 
 from fulgor.consumer.batches import Buckets, FlushReason
 from fulgor.consumer.history import Past, Recall, history_shape, pasts
@@ -22,57 +20,16 @@ from fulgor.consumer.inference import predict
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery
 from fulgor.consumer.metrics import Metrics
+from fulgor.consumer.pending import Cut, Decoded, Pending, Slot
 from fulgor.consumer.preparing import prepare_each, prepared_together
 from fulgor.consumer.results import dead_letter, result
 from fulgor.consumer.stream import Item, Record, Stream
 from fulgor.errors import BrokerError, MalformedError
-from fulgor.storage.rows import Coordinates, DeadLetter, Result
+from fulgor.storage.rows import Coordinates, Result
 
-__all__ = ["Cut", "Pending", "Pipeline"]
+__all__ = ["Pipeline"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """A message on its way: what is ready of it, and how many items still wait for the model."""
-
-    delivery: Delivery
-    results: list[Result] = field(default_factory=list)
-    shadows: list[Result] = field(default_factory=list)
-    dead: list[DeadLetter] = field(default_factory=list)
-    empty: list[tuple[int, int]] = field(default_factory=list)
-    waiting: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """Finished messages, in the order in which they were read, contiguous per assignment."""
-
-    messages: Sequence[Pending]
-    reason: FlushReason
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A record that waits for its preparation: feed, segment, offset and number, and how many its message has."""
-
-    pending: Pending
-    where: tuple[int, int, int, int]
-    records: int
-    record: Record | MalformedError
-
-
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """An item in a bucket, and where its result goes."""
-
-    pending: Pending
-    at: Coordinates
-    item: Item
-
-    def result(self, row: dict[str, Any] | None, scorer: Scorer, past: Past | None) -> Result:
-        return result(self.item, self.at, self.pending.delivery, row, scorer, past.history if past else None)
 
 
 class Pipeline:
@@ -107,9 +64,9 @@ class Pipeline:
         self._metrics = metrics
         # Looked up for each message, a label would take longer than what it counts.
         self._seconds, self._items = cache(metrics.stage_seconds.labels), cache(metrics.stage_items.labels)
-        self._buckets: Buckets[_Slot] = Buckets(batch_size)
+        self._buckets: Buckets[Slot] = Buckets(batch_size)
         self._pending: list[Pending] = []
-        self._decoded: list[_Decoded] = []
+        self._decoded: list[Decoded] = []
         self._together = prepared_together(stream)
 
     def offer(self, lineup: Lineup) -> None:
@@ -148,11 +105,11 @@ class Pipeline:
         self._take_over()
         return Cut(messages, reason) if messages else None
 
-    def _fill(self, slots: Iterator[_Slot]) -> bool:
+    def _fill(self, slots: Iterator[Slot]) -> bool:
         """Put items into their buckets, run those that are full, and tell whether there were any."""
         flushed = False
         for slot in slots:
-            full = self._buckets.add(_shapes(slot.item), slot)
+            full = self._buckets.add(slot.shapes, slot)
             if full is not None:
                 self._infer(full, FlushReason.FULL)
                 flushed = True
@@ -176,7 +133,7 @@ class Pipeline:
         self._decoded = [one for one in self._decoded if one.pending.delivery.assignment is not assignment]
         for slot in slots:
             if slot.pending.delivery.assignment is not assignment:
-                self._buckets.add(_shapes(slot.item), slot)
+                self._buckets.add(slot.shapes, slot)
         return freed
 
     def _take_over(self) -> None:
@@ -190,21 +147,21 @@ class Pipeline:
         except BrokerError:
             raise
         except Exception as error:  # noqa: BLE001 - the quarantine: whatever a message does to the decoder, it is kept
-            pending.dead.append(dead_letter(Coordinates(*_place(pending), 0, 0, 1, 1), "decode", error))
+            pending.dead.append(dead_letter(Coordinates(*pending.place, 0, 0, 1, 1), "decode", error))
             return []
         self._items("decode").inc(len(records))
         if not records:
             pending.empty.append((-1, 0))
         return records
 
-    def _slots(self, pending: Pending, records: Sequence[Record | MalformedError]) -> Iterator[_Slot]:
+    def _slots(self, pending: Pending, records: Sequence[Record | MalformedError]) -> Iterator[Slot]:
         """Yield what is ready to be scored; few at a time, for the arrays of thousands of records would not fit."""
         for index, record in enumerate(records):
-            self._decoded.append(_Decoded(pending, (*_place(pending), index), len(records), record))
+            self._decoded.append(Decoded(pending, (*pending.place, index), len(records), record))
             if len(self._decoded) >= self._together:
                 yield from self._prepared()
 
-    def _prepared(self) -> Iterator[_Slot]:
+    def _prepared(self) -> Iterator[Slot]:
         decoded, self._decoded = self._decoded, []
         with self._timed("prepare"):
             found = prepare_each(self._stream, [one.record for one in decoded])
@@ -219,7 +176,7 @@ class Pipeline:
             raise MalformedError("the message has no value (a tombstone)", stage="framing")
         return self._stream.decode(value)
 
-    def _scorable(self, one: _Decoded, items: Sequence[Item]) -> Iterator[_Slot]:
+    def _scorable(self, one: Decoded, items: Sequence[Item]) -> Iterator[Slot]:
         pending = one.pending
         self._items("prepare").inc(len(items))
         if not items:
@@ -228,12 +185,12 @@ class Pipeline:
             at = Coordinates(*one.where, index, one.records, len(items))
             if item.unscorable is None:
                 pending.waiting += 1
-                yield _Slot(pending, at, item)
+                yield Slot(pending, at, item)
             else:
                 pending.results.append(result(item, at, pending.delivery, None, self._lineup.live))
                 pending.shadows += [result(item, at, pending.delivery, None, one) for one in self._lineup.shadows]
 
-    def _infer(self, slots: Sequence[_Slot], reason: FlushReason) -> None:
+    def _infer(self, slots: Sequence[Slot], reason: FlushReason) -> None:
         self._metrics.flushes.labels(reason.value).inc()
         self._metrics.fill.observe(len(slots) / self._buckets.size)
         for slot, row in zip(slots, self._scored(slots, self._lineup.live, "infer"), strict=True):
@@ -242,7 +199,7 @@ class Pipeline:
         for shadow in self._lineup.shadows:
             self._infer_beside(shadow, slots)
 
-    def _infer_beside(self, shadow: Scorer, slots: Sequence[_Slot]) -> None:
+    def _infer_beside(self, shadow: Scorer, slots: Sequence[Slot]) -> None:
         """Run a shadow model; whatever it does, only its own rows are missing."""
         try:
             results = self._scored(slots, shadow, "shadow")
@@ -256,7 +213,7 @@ class Pipeline:
         for slot, row in zip(slots, results, strict=True):
             slot.pending.shadows.append(row)
 
-    def _scored(self, slots: Sequence[_Slot], scorer: Scorer, stage: str) -> list[Result]:
+    def _scored(self, slots: Sequence[Slot], scorer: Scorer, stage: str) -> list[Result]:
         items = [slot.item for slot in slots]
         known = self._pasts(items, scorer)
         with self._timed(stage):
@@ -279,12 +236,3 @@ class Pipeline:
             yield
         finally:
             self._seconds(stage).inc(perf_counter() - started)
-
-
-def _place(pending: Pending) -> tuple[int, int, int]:
-    delivery = pending.delivery
-    return delivery.assignment.feed_id, delivery.assignment.segment, delivery.offset
-
-
-def _shapes(item: Item) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((name, array.shape) for name, array in sorted(item.arrays.items()))

@@ -9,7 +9,7 @@ finished is kept as a dead letter without being touched a third time.
 from __future__ import annotations
 
 from fulgor.consumer.messages import Delivery
-from fulgor.consumer.pipeline import Pending
+from fulgor.consumer.pending import Pending
 from fulgor.storage.feeds import Claim
 from fulgor.storage.rows import Coordinates, DeadLetter
 

@@ -18,7 +18,8 @@ from typing import TypeVar
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.committer import Committed, Committer
 from fulgor.consumer.messages import Assignment, Delivery
-from fulgor.consumer.pipeline import Cut, Pipeline
+from fulgor.consumer.pending import Cut
+from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.poison import is_tried_alone, quarantined
 from fulgor.consumer.writing import Command, Writing, answering
 from fulgor.errors import BrokerError

@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any, TypeVar
 
 from fulgor.consumer.committer import Committed, Committer
-from fulgor.consumer.pipeline import Cut
+from fulgor.consumer.pending import Cut
 
 __all__ = ["Command", "Writing", "answering"]
 

@@ -16,7 +16,8 @@ from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
-from fulgor.consumer.pipeline import Pending, Pipeline
+from fulgor.consumer.pending import Pending
+from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.stream import Stream
 from fulgor.replay.lookup import MessageFinder
 from fulgor.storage.database import Connection

@@ -15,7 +15,8 @@ from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
-from fulgor.consumer.pipeline import Pending, Pipeline
+from fulgor.consumer.pending import Pending
+from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.settings import Settings
 from fulgor.consumer.stream import Remembering
 from fulgor.errors import ModelError
