@@ -185,7 +185,7 @@ def _check_sync(cursor: _Cursor, expected: bytes, payload: bytes, where: str) ->
     )
 
 
-def read_blocks(stream: BinaryIO, header: Header, limit: int = MAX_BLOCK_BYTES) -> Iterator[Block]:
+def read_blocks(stream: BinaryIO, header: Header) -> Iterator[Block]:
     """Yield the blocks behind a header, each checked for length and sync marker, not decompressed.
 
     Parameters
@@ -194,13 +194,11 @@ def read_blocks(stream: BinaryIO, header: Header, limit: int = MAX_BLOCK_BYTES) 
         Stands behind the header.
     header : Header
         The header that was read from it.
-    limit : int
-        The longest block that is allowed, in compressed bytes.
 
     Raises
     ------
     MalformedError
-        A block is truncated, claims an impossible size, or does not end in the sync marker.
+        A block is truncated, claims more than :data:`fulgor.preprocessing.codecs.MAX_BLOCK_BYTES`, or does not end in the sync marker.
     """
     cursor = _Cursor(stream, len(header.raw))
     index = 0
@@ -209,7 +207,7 @@ def read_blocks(stream: BinaryIO, header: Header, limit: int = MAX_BLOCK_BYTES) 
         count = cursor.varint(f"the record count of block {index}")
         if not 0 <= count <= MAX_RECORDS:
             raise MalformedError(f"block {index} at byte {at} claims {count} records", stage="container")
-        payload = cursor.sized(limit, f"block {index}")
+        payload = cursor.sized(MAX_BLOCK_BYTES, f"block {index}")
         _check_sync(cursor, header.sync, payload, f"block {index} at byte {at} ({count} records, {len(payload)} bytes)")
         yield Block(index, at, count, payload)
         index += 1

@@ -90,7 +90,7 @@ class BeginningReader:
         stream = io.BytesIO(value)
         header = read_header(stream)
         schema = self._schemas(_beginning(header.schema, self._path))
-        blocks = [block for block in read_blocks(stream, header, len(value)) if block.count]
+        blocks = [block for block in read_blocks(stream, header) if block.count]
         if not blocks:
             return None, 0
         body = decompress(header.codec, blocks[0].payload, "the first block")

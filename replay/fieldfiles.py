@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fulgor.errors import ArchiveError
 from fulgor.replay.chunks import chunk_records, encode_chunks, is_chunk_table
-from fulgor.replay.files import Entry, Other
+from fulgor.replay.files import Entry, Other, read_errors
 
 __all__ = ["FieldFile", "read_table", "site_and_node"]
 
@@ -89,5 +89,5 @@ class FieldFile:
 
     def fingerprint(self) -> bytes:
         """Return the hash of the file's content."""
-        with self._path.open("rb") as file:
+        with read_errors(self._path), self._path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()

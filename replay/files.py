@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from isal import igzip, isal_zlib
 from fulgor.errors import ArchiveError
 from fulgor.replay.tar import BLOCK, Forward, is_header, read_members
 
-__all__ = ["Entry", "Other", "Reader", "open_reader"]
+__all__ = ["Entry", "Other", "Reader", "open_reader", "read_errors"]
 
 IsalError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call the class an instance
 SUFFIX: Final = ".avro"
@@ -97,13 +98,15 @@ def open_reader(path: Path) -> Reader:
     ArchiveError
         There is nothing at ``path``, it cannot be read, or it is no archive.
     """
-    try:
-        if path.is_dir():
-            return Folder(path)
-        with path.open("rb") as file:
-            head = file.read(BLOCK)
-    except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read: {error.strerror}") from error
+    with read_errors(path):
+        return _recognised(path)
+
+
+def _recognised(path: Path) -> Reader:
+    if path.is_dir():
+        return Folder(path)
+    with path.open("rb") as file:
+        head = file.read(BLOCK)
     if head.startswith(GZIP_MAGIC):
         with path.open("rb") as file:
             first = Gunzip(file, str(path)).read(BLOCK)
@@ -122,6 +125,8 @@ def open_reader(path: Path) -> Reader:
 
 
 def _foreign(head: bytes) -> str:
+    if not head:
+        return "it is empty"
     for magic, name in FOREIGN.items():
         if head.startswith(magic):
             return f"it is compressed with {name}; unpack it, or pack it again as .tar.gz"
@@ -196,9 +201,9 @@ class Tarball:
         Raises
         ------
         ArchiveError
-            After the last whole member: the tarball is cut or damaged from there on.
+            After the last whole member: the tarball is cut or damaged from there on, or cannot be read.
         """
-        with self._path.open("rb") as file:
+        with read_errors(self._path), self._path.open("rb") as file:
             stream: Forward = Gunzip(file, str(self._path)) if self._compressed else file
             for member in read_members(stream, str(self._path)):
                 kind = member.kind or _kind(member.name)
@@ -244,6 +249,21 @@ class Gunzip:
             raise ArchiveError(f"{self._where}: the gzip stream is damaged: {error}") from error
 
 
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Name what the file system says: a file may vanish, or its server, between two looks at it.
+
+    Raises
+    ------
+    ArchiveError
+        It says that something cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
+
+
 def _open(path: Path) -> BinaryIO:
     return path.open("rb")
 
@@ -278,9 +298,9 @@ def _special(file: Path) -> str | None:
 
 
 def _sample(path: Path) -> bytes:
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with read_errors(path), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(str(size).encode())
         digest.update(file.read(SAMPLE))
         file.seek(max(0, size - SAMPLE))
         digest.update(file.read(SAMPLE))

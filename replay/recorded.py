@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fulgor.errors import ArchiveError
 from fulgor.replay.archived import ArchivedMessage, ArchiveIdentity
+from fulgor.replay.files import read_errors
 from fulgor.replay.record.folder import read_marker
 from fulgor.replay.record.groups import RowGroups
 from fulgor.replay.record.layout import PART, FileFacts, message_files, open_parquet, read_facts
@@ -60,9 +61,10 @@ class RecordedArchive:
         self.next_index = 0
         self._cut: list[str] = []
         self._files: list[Path] = []
+        self._sizes: list[int] = []
         self._largest = 0
         self._places = self._arrange()
-        self.size = sum(file.stat().st_size for file in self._files)
+        self.size = sum(self._sizes)
         self._groups = RowGroups(self._files)
 
     def _coordinates(self) -> Iterator[NDArray[np.void]]:
@@ -70,19 +72,22 @@ class RecordedArchive:
         for file in message_files(self.path):
             try:
                 facts = read_facts(file)
+                with read_errors(file):
+                    size = file.stat().st_size
                 yield _coordinates(file, facts, len(self._files))
             except ArchiveError as error:
                 self._cut.append(str(error))
             else:
                 self._largest = max(self._largest, facts.largest)
                 self._files.append(file)
+                self._sizes.append(size)
 
     @property
     def identity(self) -> ArchiveIdentity:
         """Stable name and content identity, for ledger keys: it changes when files come or go."""
         digest = hashlib.sha256()
-        for file in self._files:
-            digest.update(f"{file.relative_to(self.path).as_posix()}\0{file.stat().st_size}\0".encode())
+        for file, size in zip(self._files, self._sizes, strict=True):
+            digest.update(f"{file.relative_to(self.path).as_posix()}\0{size}\0".encode())
         return ArchiveIdentity(str(self.path.resolve()), digest.hexdigest()[:32])
 
     @property

@@ -12,7 +12,7 @@ import typer
 
 from fulgor.cli.logs import set_up_logging
 from fulgor.cli.pairs import kafka_pairs
-from fulgor.errors import SettingsError
+from fulgor.errors import ArchiveError, SettingsError
 
 if TYPE_CHECKING:
     from fulgor.consumer.consume import Consumption
@@ -114,9 +114,22 @@ def _work(order: Order, index: int = 0) -> None:
         metrics = consume(what, lambda: source, settings, title=title, until_end=True)  # an archive does not grow
         _report(order, metrics)
         source.raise_failure()
+        _check_any(order.archive, metrics)
     else:
         open_topic = partial(kafka_source, settings, topic, group)
         _report(order, consume(what, open_topic, settings, title=title, until_end=order.until_end))
+
+
+def _check_any(archive: Path, metrics: Metrics) -> None:
+    """Refuse an archive of which nothing became a row: it is cut or of another kind, which no exit code 0 may hide."""
+    stored, duplicates, dead = (
+        int(metrics.value("fulgor_records_total", outcome=outcome)) for outcome in ("stored", "duplicate", "dead")
+    )
+    if dead and not stored + duplicates:
+        raise ArchiveError(
+            f"{archive}: nothing that was read became a row, {dead} dead letters; 'fulgor dead list' says why,"
+            " 'fulgor replay inspect' what is in it"
+        )
 
 
 def _chosen(settings: Settings, shadows: tuple[Path, ...], stream: Instrument, group: str) -> Consumption:

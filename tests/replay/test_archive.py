@@ -78,7 +78,7 @@ def test_a_container_needs_no_suffix(tmp_path: Path) -> None:
         (b"PAR1 and more", "neither a folder"),
         (b"BZh91AY", "bzip2"),
         (b"PK\x03\x04", "zip"),
-        (b"", "neither a folder"),
+        (b"", "it is empty"),
         (gzip.compress(b"no tar"), "gzip holds something else"),
         (gzip.compress(b"no tar " * 1000), "gzip holds something else"),
         (gzip.compress(os.urandom(1000))[:100], "gzip stream is cut"),
@@ -185,6 +185,30 @@ def test_a_file_that_vanishes_or_grows_is_an_error(folder: Path) -> None:
     (folder / "a" / "10.avro").unlink()
     with pytest.raises(ArchiveError, match=r"a/10\.avro: cannot be read"):
         list(archive)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tarball_that_vanishes_is_an_error(make_tar: Callable[..., Path], mode: str) -> None:
+    path = make_tar({"1.avro": container()}, mode)
+    archive = open_archive(path)
+    path.unlink()
+    with pytest.raises(ArchiveError, match=r"night\.tar.*: cannot be read: No such file"):
+        list(archive)
+    with pytest.raises(ArchiveError, match=r"night\.tar.*: cannot be read: No such file"):
+        _ = archive.identity
+
+
+def test_a_file_that_vanishes_before_its_size_is_known_is_an_error(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanishing(name: str) -> str | None:
+        (folder / name).unlink()
+        return None
+
+    monkeypatch.setattr("fulgor.replay.files._kind", vanishing)
+    monkeypatch.setattr("fulgor.replay.files._special", lambda file: None)  # noqa: ARG005 - it was there a moment ago
+    with pytest.raises(ArchiveError, match="cannot be read: No such file"):
+        open_archive(folder)
 
 
 def test_identity_follows_content_and_splitting(folder: Path, make_tar: Callable[..., Path]) -> None:
