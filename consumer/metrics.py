@@ -26,104 +26,99 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.messages = Counter("fulgor_messages", "Messages read from the source", registry=self.registry)
-        self.bytes = Counter("fulgor_bytes", "Bytes of messages read from the source", registry=self.registry)
-        self.records = Counter(
-            "fulgor_records",
-            "Items by what became of them: stored, duplicate, dead",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self.dead_letters = Counter(
-            "fulgor_dead_letters", "Dead letters by stage and error class", ["stage", "reason"], registry=self.registry
-        )
-        self.flushes = Counter(
-            "fulgor_batch_flushes", "Micro-batches by why they were closed: full, deadline, cut, end", ["reason"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.fill = Histogram(
-            "fulgor_batch_fill_ratio",
-            "Items in a micro-batch over its size",
-            buckets=_FILL_BUCKETS,
-            registry=self.registry,
-        )
-        self.stage_seconds = Counter(
-            "fulgor_stage_seconds",
-            "Wall time by stage: decode, prepare, infer, shadow (inference of shadow models), write",
-            ["stage"],
-            registry=self.registry,
-        )
-        self.stage_items = Counter(
-            "fulgor_stage_items",
-            "Work done by stage: decode counts records, prepare, infer and shadow items, write items of committed"
-            " batches",
-            ["stage"],
-            registry=self.registry,
-        )
-        self.latency = Histogram(
-            "fulgor_append_to_commit_seconds",
-            "From the Kafka timestamp of a message to its committed rows (append time on LogAppendTime topics)",
-            buckets=_LATENCY_BUCKETS, registry=self.registry,
-        )  # fmt: skip
-        self.lag = Gauge(
-            "fulgor_consumer_lag", "Messages not yet stored", ["topic", "partition"], registry=self.registry
-        )
-        self.in_flight = Gauge(
-            "fulgor_in_flight_bytes", "Bytes of messages read and not yet stored", registry=self.registry
-        )
-        self.oldest_pending = Gauge(
-            "fulgor_oldest_pending_seconds",
-            "For how long the oldest message that is read and not yet stored has waited, to about a second",
-            registry=self.registry,
-        )
-        self.database_retries = Counter(
-            "fulgor_database_retries",
-            "Database work begun again, because the database was away or refused it for the moment",
-            registry=self.registry,
-        )
-        self.database_up = Gauge(
-            "fulgor_database_up", "1 if the database answered last, 0 while it is away", registry=self.registry
-        )
-        self.alerts_published = Counter(
-            "fulgor_alerts_published", "Anomalies that Kafka has acknowledged (--alerts-to)", registry=self.registry
-        )
-        self.alerts_pending = Gauge(
-            "fulgor_alerts_pending", "Stored anomalies that are still to be published", registry=self.registry
-        )
-        self.process_info = Gauge(
-            "fulgor_process_info",
-            "Always 1; its labels say which program this is, and the model that it began with",
-            ["version", "stream", "model", "device"],
-            registry=self.registry,
-        )
-        self.models = Gauge(
-            "fulgor_models",
-            "1 for each model that this process scores with, by its role: live, shadow",
-            ["model", "role"],
-            registry=self.registry,
-        )
-        self.model_switches = Counter(
-            "fulgor_model_switches", "Line-ups of models that were taken over while running", registry=self.registry
-        )
-        self.model_refusals = Counter(
-            "fulgor_model_refusals", "Models that could not be loaded; the others went on", ["model"],
-            registry=self.registry,
-        )  # fmt: skip
-        self.shadow_lost = Counter(
-            "fulgor_shadow_lost", "Rows that a shadow model failed to give", ["model_id"], registry=self.registry
-        )
-        self.drift = Gauge(
-            "fulgor_drift",
-            "The live model's latest measured night against the sample kept with it: distance, level (what chance gives"
-            " in 19 of 20 cases), p_value, beyond (share above the sample's 99th percentile)",
-            ["model", "figure"],
-            registry=self.registry,
-        )
-        self.paused = Gauge("fulgor_paused", "1 while partitions are paused by back-pressure", registry=self.registry)
-        self.gpu_memory = Gauge("fulgor_gpu_memory_bytes", "Device memory held by this process", registry=self.registry)
+        self._count_messages()
+        self._time_stages()
+        self._show_health()
+        self._show_scorers()
         self._first_work: float | None = None
         self._last_work = 0.0
         self.recent_latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)
+
+    def _count_messages(self) -> None:
+        self.messages = self._counter("fulgor_messages", "Messages read from the source")
+        self.bytes = self._counter("fulgor_bytes", "Bytes of messages read from the source")
+        self.records = self._counter(
+            "fulgor_records", "Items by what became of them: stored, duplicate, dead", "outcome"
+        )
+        self.dead_letters = self._counter(
+            "fulgor_dead_letters", "Dead letters by stage and error class", "stage", "reason"
+        )
+        self.alerts_published = self._counter(
+            "fulgor_alerts_published", "Anomalies that Kafka has acknowledged (--alerts-to)"
+        )
+        self.alerts_pending = self._gauge("fulgor_alerts_pending", "Stored anomalies that are still to be published")
+
+    def _time_stages(self) -> None:
+        self.flushes = self._counter(
+            "fulgor_batch_flushes", "Micro-batches by why they were closed: full, deadline, cut, end", "reason"
+        )
+        self.fill = self._histogram("fulgor_batch_fill_ratio", "Items in a micro-batch over its size", _FILL_BUCKETS)
+        self.stage_seconds = self._counter(
+            "fulgor_stage_seconds",
+            "Wall time by stage: decode, prepare, infer, shadow (inference of shadow models), write",
+            "stage",
+        )
+        self.stage_items = self._counter(
+            "fulgor_stage_items",
+            "Work done by stage: decode counts records, prepare, infer and shadow items, write items of committed"
+            " batches",
+            "stage",
+        )
+        self.latency = self._histogram(
+            "fulgor_append_to_commit_seconds",
+            "From the Kafka timestamp of a message to its committed rows (append time on LogAppendTime topics)",
+            _LATENCY_BUCKETS,
+        )
+
+    def _show_health(self) -> None:
+        self.lag = self._gauge("fulgor_consumer_lag", "Messages not yet stored", "topic", "partition")
+        self.in_flight = self._gauge("fulgor_in_flight_bytes", "Bytes of messages read and not yet stored")
+        self.oldest_pending = self._gauge(
+            "fulgor_oldest_pending_seconds",
+            "For how long the oldest message that is read and not yet stored has waited, to about a second",
+        )
+        self.paused = self._gauge("fulgor_paused", "1 while partitions are paused by back-pressure")
+        self.database_retries = self._counter(
+            "fulgor_database_retries",
+            "Database work begun again, because the database was away or refused it for the moment",
+        )
+        self.database_up = self._gauge("fulgor_database_up", "1 if the database answered last, 0 while it is away")
+        self.gpu_memory = self._gauge("fulgor_gpu_memory_bytes", "Device memory held by this process")
+
+    def _show_scorers(self) -> None:
+        self.process_info = self._gauge(
+            "fulgor_process_info",
+            "Always 1; its labels say which program this is, and the model that it began with",
+            "version", "stream", "model", "device",
+        )  # fmt: skip
+        self.models = self._gauge(
+            "fulgor_models",
+            "1 for each model that this process scores with, by its role: live, shadow",
+            "model",
+            "role",
+        )
+        self.model_switches = self._counter(
+            "fulgor_model_switches", "Line-ups of models that were taken over while running"
+        )
+        self.model_refusals = self._counter(
+            "fulgor_model_refusals", "Models that could not be loaded; the others went on", "model"
+        )
+        self.shadow_lost = self._counter("fulgor_shadow_lost", "Rows that a shadow model failed to give", "model_id")
+        self.drift = self._gauge(
+            "fulgor_drift",
+            "The live model's latest measured night against the sample kept with it: distance, level (what chance gives"
+            " in 19 of 20 cases), p_value, beyond (share above the sample's 99th percentile)",
+            "model", "figure",
+        )  # fmt: skip
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(name, about, labels, registry=self.registry)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(name, about, labels, registry=self.registry)
+
+    def _histogram(self, name: str, about: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, about, buckets=buckets, registry=self.registry)
 
     def show_models(self, live: str, shadows: Iterable[str]) -> None:
         """Show the models, by their hashes, that this process scores with from now on."""
