@@ -10,10 +10,12 @@ neither accuracy). The outer folds are used to report, never to choose: nothing 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from fulgor.cli.train_ztf import joined, read, read_labelled
@@ -55,6 +57,9 @@ VARIANTS = (
     Variant("no simulated alerts while tuning", rehearsed=0),
     Variant("no simulated alerts at all, encoder untrained", trained=False, rehearsed=0),
 )
+
+SEEDS = tuple(one.name for one in VARIANTS[:3])
+"""Variants that differ in nothing but the seed."""
 
 
 def changed(base: ZtfNetwork, variant: Variant) -> ZtfNetwork:
@@ -98,10 +103,21 @@ def main() -> None:
     show(given.out)
 
 
+def together(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Return what several models say on average."""
+    first, *others = evaluations
+    said = np.mean([first.probabilities, *(other.part(first.ids).probabilities for other in others)], axis=0)
+    return replace(first, name=f"{len(evaluations)} seeds together", probabilities=said)
+
+
 def show(folder: Path) -> None:
     """Print the table of what is done."""
     paths = {variant.name: folder / f"{slug(variant.name)}.npz" for variant in VARIANTS}
     rows = {name: Evaluation.load(path) for name, path in paths.items() if path.exists()}
+    seeds = [rows[name] for name in SEEDS if name in rows]
+    if len(seeds) > 1:
+        both = together(seeds)
+        rows[both.name] = both
     print("| | balanced accuracy | less that of `ztf` | accuracy |\n|---|---|---|---|")
     for name, one in rows.items():
         gain = "" if name == VARIANTS[0].name else str(paired(balanced_accuracy, one, rows[VARIANTS[0].name]))
