@@ -27,6 +27,7 @@ from fulgor.consumer.startup import Consumption, kafka_source, start_up
 from fulgor.consumer.status import StatusLine, summary
 from fulgor.consumer.stopping import Stopping, stopped_by_signals
 from fulgor.consumer.switching import Switching, following
+from fulgor.models.device import held_bytes
 from fulgor.storage.outbox import Announcer
 
 __all__ = ["Consumption", "announcer", "consume", "kafka_source"]
@@ -79,6 +80,7 @@ def consume(
 
         def tick() -> None:
             health.note(engine.state())
+            metrics.gpu_memory.set(held_bytes())
             line.tick()
 
         engine = Engine(

@@ -55,7 +55,8 @@ class Metrics:
         self.fill = self._histogram("fulgor_batch_fill_ratio", "Items in a micro-batch over its size", _FILL_BUCKETS)
         self.stage_seconds = self._counter(
             "fulgor_stage_seconds",
-            "Wall time by stage: decode, prepare, infer, shadow (inference of shadow models), write",
+            "Wall time by stage: decode, prepare, recall (look-up of stored history), infer, shadow (inference of shadow"
+            " models), write",
             "stage",
         )
         self.stage_items = self._counter(
@@ -83,7 +84,7 @@ class Metrics:
             "Database work begun again, because the database was away or refused it for the moment",
         )
         self.database_up = self._gauge("fulgor_database_up", "1 if the database answered last, 0 while it is away")
-        self.gpu_memory = self._gauge("fulgor_gpu_memory_bytes", "Device memory held by this process")
+        self.gpu_memory = self._gauge("fulgor_gpu_memory_bytes", "GPU memory that torch keeps for this process")
 
     def _show_scorers(self) -> None:
         self.process_info = self._gauge(

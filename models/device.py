@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import sys
 
 from fulgor.errors import DeviceError
 
-__all__ = ["DEVICES", "choose", "choose_for_torch", "driver_version", "gpu_count"]
+__all__ = ["DEVICES", "choose", "choose_for_torch", "driver_version", "gpu_count", "held_bytes"]
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -88,3 +89,9 @@ def choose_for_torch(device: str) -> str:
         raise error
     log.warning("a GPU is present but cannot be used, training on the CPU: %s", error)
     return "cpu"
+
+
+def held_bytes() -> int:
+    """Return the GPU memory that torch keeps for this process, in bytes; 0 where nothing here has used a GPU."""
+    torch = sys.modules.get("torch")  # not imported: a consumer on a CPU does without it
+    return int(torch.cuda.memory_reserved()) if torch is not None and torch.cuda.is_initialized() else 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -49,3 +50,13 @@ def test_a_gpu_that_torch_cannot_use_is_left_alone(
         device.choose_for_torch("cuda")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert device.choose_for_torch("auto") == "cuda"
+
+
+def test_memory_is_what_torch_keeps_on_a_gpu_and_nothing_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.memory_reserved", lambda: 12)
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
+    assert device.held_bytes() == 0
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    assert device.held_bytes() == 12
+    monkeypatch.delitem(sys.modules, "torch")
+    assert device.held_bytes() == 0
