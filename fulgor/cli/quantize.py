@@ -29,11 +29,14 @@ def quantize(
     from fulgor.models.card import read_card
     from fulgor.models.layout import CLASSES
     from fulgor.models.quantize import quantize as write_twin
+    from fulgor.models.staging import make_folder, staged
     from fulgor.streams.registry import instrument
 
     card = read_card(folder)
-    alerts = read(instrument("ztf", load_settings({})), cache, archive).dataset({}, CLASSES)
     target = out or Path(f"{folder.name}-int8")
-    made = write_twin(folder, target, alerts, name=name or f"{card['name']}-int8", data=archive.name)
+    make_folder(target)
+    alerts = read(instrument("ztf", load_settings({})), cache, archive).dataset({}, CLASSES)
+    with staged(target) as fresh:
+        made = write_twin(folder, fresh, alerts, name=name or f"{card['name']}-int8", data=archive.name)
     told = {"model": made["name"], "hash": made["model_hash"], "folder": str(target)}
     emit_one({**told, "reference": made["reference"]["id"], **made["quantized"]["agreement"]}, as_json=as_json)

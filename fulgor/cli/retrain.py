@@ -62,6 +62,7 @@ def retrain(
     from fulgor.consumer.settings import load_settings
     from fulgor.models.card import read_card
     from fulgor.models.division import divide
+    from fulgor.models.staging import make_folder, staged
     from fulgor.streams.registry import instrument
 
     torch.set_num_threads(threads)
@@ -74,6 +75,7 @@ def retrain(
     if left_out:
         typer.echo("left out: " + ", ".join(f"{count} {why}" for why, count in sorted(left_out.items())), err=True)
     dataset, division = alerts.dataset, divide(alerts.dataset, card, alerts.days if split is Split.TIME else None)
+    make_folder(out)
     model, held_out = _tuned(dataset, division, base, card, epochs, rate)
     data: dict[str, Any] = {
         "archive": archive.name, "simulated": simulated, "alerts": len(dataset), "left_out": dict(left_out),
@@ -81,10 +83,11 @@ def retrain(
         "base": {key: card[key] for key in ("name", "model_hash")},
         "used": card.get("data", {}).get("used", []),
     }  # fmt: skip
-    written = _save(
-        model, dataset, division, out, name or card["name"], ztf.preprocessing_hash, data,
-        fitted="fitted_scores" in card,
-    )  # fmt: skip
+    with staged(out) as folder:
+        written = _save(
+            model, dataset, division, folder, name or card["name"], ztf.preprocessing_hash, data,
+            fitted="fitted_scores" in card,
+        )  # fmt: skip
     if add:
         _add(out, settings, ztf)
     _report(written, division, held_out, out, simulated=simulated, as_json=as_json)

@@ -53,11 +53,13 @@ def train_leela(
     from fulgor.models.leela.dataset import LeelaDataset
     from fulgor.models.leela.export import save
     from fulgor.models.leela.training import LeelaConfig, train
+    from fulgor.models.staging import make_folder, staged
     from fulgor.preprocessing.leela import DEFAULT
     from fulgor.replay.labels import table_beside
 
     torch.set_num_threads(threads)
     chosen = choose_for_torch(device)
+    make_folder(out)
     labels = _labels(table or table_beside(archive))
     dataset = LeelaDataset.gather(_examples(archive, labels))
     typer.echo(f"{len(dataset)} chunks from {archive}")
@@ -71,7 +73,8 @@ def train_leela(
     data: dict[str, Any] = {
         "archive": archive.name, "simulated": simulated, "chunks": len(dataset), "classes": counts,
     }  # fmt: skip
-    card = save(model, out, name=name, preprocessing_hash=DEFAULT.content_hash, data=data)
+    with staged(out) as folder:
+        card = save(model, folder, name=name, preprocessing_hash=DEFAULT.content_hash, data=data)
     kind = "simulated" if simulated else "real"
     figures = card["metrics"]
     typer.echo(

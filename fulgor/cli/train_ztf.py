@@ -59,6 +59,7 @@ def train_ztf(
     from fulgor.models.distributed import launched
     from fulgor.models.export import save
     from fulgor.models.finetuning import LOOKING_BACK
+    from fulgor.models.staging import make_folder, staged
     from fulgor.models.training import train
     from fulgor.preprocessing.ztf import FEATURE_NAMES
     from fulgor.streams.registry import instrument
@@ -72,6 +73,7 @@ def train_ztf(
             if ranks.first:
                 show(epoch.number, epoch.epochs)
 
+        make_folder(out)
         with ranks.first_before_others():  # it prepares the archives, the others open what it has left
             dataset = joined([read_labelled(ztf, cache, path, labels, quiet=not ranks.first) for path in archives])
         model = train(
@@ -86,8 +88,9 @@ def train_ztf(
         "alerts": len(dataset),
         "classes": {label: int((dataset.labels == k).sum()) for k, label in enumerate(dataset.classes)},
     }
-    save(model, out, name=name, preprocessing_hash=preparation, data=data)
-    card = _scored(model, dataset, config.seed, out, f"held out of {', '.join(data['archives'])}")
+    with staged(out) as folder:
+        save(model, folder, name=name, preprocessing_hash=preparation, data=data)
+        card = _scored(model, dataset, config.seed, folder, f"held out of {', '.join(data['archives'])}")
     metrics, kind = card["metrics"], "simulated" if simulated else "real"
     typer.echo(
         f"model {card['model_hash']} in {out}\n{kind} alerts, held out by object: accuracy {metrics['accuracy']:.3f}, "

@@ -63,7 +63,9 @@ def tune_ztf(
         The base was trained with another preparation.
     """
     from fulgor.models.adaptation import tuned_model
+    from fulgor.models.staging import make_folder
 
+    make_folder(out)
     alerts = _alerts(archives, labels)
     method, reference, card, others = tuning(
         base, unlabelled, rehearse, set(alerts.objects.tolist()), seed=seed, cache=cache, history_stamps=history_stamps
@@ -226,12 +228,14 @@ def _written(
     from fulgor.models.export import save
     from fulgor.models.fitting import infer
     from fulgor.models.scores.attach import attach_scores
+    from fulgor.models.staging import staged
 
-    save(model, out, name=name, preprocessing_hash=preparation, data=data)
     labelled = alerts.labelled
     held = infer(model.network, reference, np.arange(len(reference)))
     training = infer(model.network, alerts.dataset, labelled)
-    return attach_scores(out, training, alerts.labels[labelled], held, source=REFERENCE)
+    with staged(out) as folder:
+        save(model, folder, name=name, preprocessing_hash=preparation, data=data)
+        return attach_scores(folder, training, alerts.labels[labelled], held, source=REFERENCE)
 
 
 def _used(alerts: AlertSet) -> list[dict[str, str]]:
