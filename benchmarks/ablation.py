@@ -19,7 +19,7 @@ import torch
 from anomaly import kept, simulated_alerts
 
 from fulgor.cli.train_ztf import POSITIONS
-from fulgor.models.ablation.configurations import CONFIGURATIONS, named
+from fulgor.models.ablation.configurations import CONFIGURATIONS, Configuration, named
 from fulgor.models.ablation.queue import Queue
 from fulgor.models.ablation.run import Material, measured, searched
 from fulgor.models.ablation.tables import report
@@ -27,6 +27,7 @@ from fulgor.models.dataset import Dataset, Example
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import outer_folds, reference_objects
 from fulgor.models.evaluation.report import load_folder
+from fulgor.models.evaluation.result import Evaluation
 from fulgor.models.evaluation.rulers import RULERS
 from fulgor.models.evaluation.validation import cross_validate
 from fulgor.models.layout import CLASSES
@@ -90,7 +91,7 @@ def main() -> None:
     measure_rulers(given.work, shared.real)
     chosen = [named(name) for name in given.only or CONFIGURATIONS]
 
-    def run(configuration, seed):
+    def run(configuration: Configuration, seed: int) -> dict[str, Evaluation]:
         found = measured(configuration, seed, shared)
         print(f"{configuration.name}, seed {seed}: {found['real'].about['seconds']} s", flush=True)
         return found

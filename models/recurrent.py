@@ -8,6 +8,7 @@ interpolation and a step after a long gap starts nearly afresh.
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,20 +30,24 @@ class Recurrence(nn.Module):
 
     Parameters
     ----------
+    columns : int
+        Columns of a photometric step.
     slot : int
         Length of a stamp latent, which each step may carry beside its photometry.
     hidden : int
         Length of the state.
     """
 
-    read: nn.Linear
-    """What every cell reads a step with; the slot comes last in its input."""
+    read_per_unit: ClassVar[int]
+    """How many numbers a cell reads of a step for each unit of its state."""
 
-    def __init__(self, slot: int, hidden: int) -> None:
+    def __init__(self, columns: int, slot: int, hidden: int) -> None:
         super().__init__()
         self.hidden = hidden
         self.absent = nn.Parameter(torch.zeros(slot))
         self.log_tau = nn.Parameter(torch.linspace(math.log(SHORTEST_DAYS), math.log(LONGEST_DAYS), hidden))
+        self.read = nn.Linear(columns + slot, self.read_per_unit * hidden)
+        """What every cell reads a step with; the slot comes last in its input."""
 
     def slots(
         self, stamp_latent: Tensor, steps: int, history: Tensor | None = None, history_mask: Tensor | None = None
@@ -74,21 +79,12 @@ class Recurrence(nn.Module):
 
 
 class DecayGRU(Recurrence):
-    """A gated recurrent unit whose state fades between steps.
+    """A gated recurrent unit whose state fades between steps; parameters as those of :class:`Recurrence`."""
 
-    Parameters
-    ----------
-    columns : int
-        Columns of a photometric step.
-    slot : int
-        Length of a stamp latent, which each step may carry beside its photometry.
-    hidden : int
-        Length of the state.
-    """
+    read_per_unit = 3
 
     def __init__(self, columns: int, slot: int, hidden: int) -> None:
-        super().__init__(slot, hidden)
-        self.read = nn.Linear(columns + slot, 3 * hidden)
+        super().__init__(columns, slot, hidden)
         self.carry = nn.Linear(hidden, 3 * hidden)
 
     def step(self, gates: Tensor, new: Tensor, state: Tensor) -> Tensor:

@@ -12,18 +12,14 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import torch
 
-from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.dataset import UNLABELLED, Dataset
 from fulgor.models.division import Division
 from fulgor.models.evaluation.bootstrap import Bootstrap, Interval
 from fulgor.models.evaluation.metrics import balanced_accuracy, summary
-from fulgor.models.evaluation.rulers import MetadataBaseline
 from fulgor.models.finetuning import LOOKING_BACK, remembering
 from fulgor.models.fitting import Index, TrainingConfig, fit, infer
-from fulgor.models.layout import SCORES
 from fulgor.models.passes import Epoch
-from fulgor.models.reference import Reference
-from fulgor.models.training import TrainedModel, measure
+from fulgor.models.training import TrainedModel, finished
 from fulgor.models.ztf import ZtfNetwork
 
 __all__ = ["RATE", "HeldOut", "compare", "retrain"]
@@ -92,13 +88,9 @@ def retrain(
         look_back = replace(LOOKING_BACK, seed=own.seed)
         network = remembering(network, dataset, parts["train"], look_back)
         course["history"] = asdict(look_back)
-    _calibrate(network, dataset, parts)
-    reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    baseline = MetadataBaseline(dataset, parts["train"])
-    model = TrainedModel(network, baseline, reference, {}, division.entry(dataset), {**asdict(own), **course})
+    model = finished(network, dataset, parts, division.entry(dataset), {**asdict(own), **course})
     held_out = compare(dataset, parts["test"], base, network)
-    metrics = {**measure(model, dataset, parts["test"]), "against_live": asdict(held_out)}
-    return replace(model, metrics=metrics), held_out
+    return replace(model, metrics={**model.metrics, "against_live": asdict(held_out)}), held_out
 
 
 def compare(dataset: Dataset, index: Index, live: ZtfNetwork, candidate: ZtfNetwork) -> HeldOut:
@@ -116,13 +108,3 @@ def compare(dataset: Dataset, index: Index, live: ZtfNetwork, candidate: ZtfNetw
         gain=resamples.difference(balanced_accuracy, labels, ours, theirs),
         recall={name: (recalls[0][name], recalls[1][name]) for name in recalls[0]},
     )
-
-
-def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -> None:
-    """Set the class centres on the training part and the temperature on the validation part."""
-    latents = torch.from_numpy(infer(network, dataset, parts["train"])["latent"])
-    network.distance.fit(latents, torch.from_numpy(np.asarray(dataset.labels[parts["train"]])))
-    known = parts["validation"][dataset.labels[parts["validation"]] != UNLABELLED]
-    logits = network.classifier(torch.from_numpy(infer(network, dataset, known)["latent"]))
-    labels = torch.from_numpy(np.asarray(dataset.labels[known]))
-    network.temperature.fill_(best_temperature(logits, labels, class_balance(dataset, known)))

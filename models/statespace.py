@@ -11,7 +11,7 @@ one weighted sum: no step waits for another, in training or at inference.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fulgor.models.recurrent import Recurrence
 
@@ -19,21 +19,9 @@ __all__ = ["DiagonalSSM"]
 
 
 class DiagonalSSM(Recurrence):
-    """The recurrent part with a state that is linear in what the steps give.
+    """A state that is linear in what the steps give; parameters as those of :class:`Recurrence`."""
 
-    Parameters
-    ----------
-    columns : int
-        Columns of a photometric step.
-    slot : int
-        Length of a stamp latent, which each step may carry beside its photometry.
-    hidden : int
-        Length of the state.
-    """
-
-    def __init__(self, columns: int, slot: int, hidden: int) -> None:
-        super().__init__(slot, hidden)
-        self.read = nn.Linear(columns + slot, 2 * hidden)
+    read_per_unit = 2
 
     def gains(self, sequence: Tensor, slots: Tensor) -> Tensor:
         """Return what each step adds to the state, (N, L, hidden): a proposal and how much of it is let in."""

@@ -33,7 +33,7 @@ from fulgor.models.passes import Epoch
 from fulgor.models.reference import Reference
 from fulgor.models.ztf import Architecture, ZtfNetwork
 
-__all__ = ["PARTS", "TrainedModel", "measure", "new_network", "train"]
+__all__ = ["PARTS", "TrainedModel", "finished", "measure", "new_network", "train"]
 
 PARTS = {"train": 0.6, "validation": 0.1, "reference": 0.15, "test": 0.15}
 """Fractions of the objects."""
@@ -112,10 +112,7 @@ def train(
         checkpoint of another training, or there is no history to learn from.
     """
     config = config or TrainingConfig()
-    parts = dataset.split(PARTS, config.seed)
-    empty = [name for name, index in parts.items() if not len(index)]
-    if empty:
-        raise ModelError(f"{len(dataset)} alerts leave nothing for {', '.join(empty)}; take a larger archive")
+    parts = _parts(dataset, config.seed)
     torch.manual_seed(config.seed)
     network = new_network(dataset, parts["train"], config).to(device)
     identity = {**asdict(config), "preparation": preparation, "data": dataset.fingerprint()}
@@ -125,15 +122,38 @@ def train(
     if history is not None:
         network = remembering(network, dataset, parts["train"], history)
         course["history"] = asdict(history)
-    _calibrate(network, dataset, parts)
-    reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
-    baseline = MetadataBaseline(dataset, parts["train"])
     split = {
         "by": "object",
         "seed": config.seed,
         "parts": {name: dataset.counts(index) for name, index in parts.items()},
     }
-    model = TrainedModel(network, baseline, reference, {}, split, {**asdict(config), **course})
+    return finished(network, dataset, parts, split, {**asdict(config), **course})
+
+
+def finished(
+    network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index], split: dict[str, Any], training: dict[str, Any]
+) -> TrainedModel:
+    """Return a network whose weights are trained as a model: calibrated, with its reference, and measured.
+
+    Parameters
+    ----------
+    network : ZtfNetwork
+        On the CPU; its class centres and its temperature are set in place.
+    dataset : Dataset
+        Prepared alerts.
+    parts : dict of str to ndarray
+        ``train``, ``validation``, ``reference`` and ``test``.
+    split, training : dict
+        What the card says of the division and of the training.
+
+    Raises
+    ------
+    ModelError
+        No alert of the validation part is labelled.
+    """
+    _calibrate(network, dataset, parts)
+    reference = Reference.fit(infer(network, dataset, parts["reference"])["scores"], SCORES)
+    model = TrainedModel(network, MetadataBaseline(dataset, parts["train"]), reference, {}, split, training)
     return replace(model, metrics=measure(model, dataset, parts["test"]))
 
 
@@ -162,6 +182,14 @@ def new_network(dataset: Dataset, index: Index, config: TrainingConfig) -> ZtfNe
     network = ZtfNetwork(architecture)
     network.metadata.fit(torch.from_numpy(np.asarray(features)))
     return network
+
+
+def _parts(dataset: Dataset, seed: int) -> dict[str, Index]:
+    """Return the division of the objects; raise a ModelError where nothing is left for a part."""
+    parts = dataset.split(PARTS, seed)
+    if empty := [name for name, index in parts.items() if not len(index)]:
+        raise ModelError(f"{len(dataset)} alerts leave nothing for {', '.join(empty)}; take a larger archive")
+    return parts
 
 
 def _calibrate(network: ZtfNetwork, dataset: Dataset, parts: dict[str, Index]) -> None:
