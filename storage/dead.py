@@ -13,7 +13,7 @@ from fulgor.errors import FulgorError
 from fulgor.storage.database import Connection
 from fulgor.storage.rows import Coordinates, RawMessage
 
-__all__ = ["DeadRecord", "DeadSummary", "count_dead", "list_dead", "load_dead"]
+__all__ = ["DeadRecord", "DeadSummary", "list_dead", "load_dead"]
 
 _WANTED = """
  WHERE (%(ids)s::bigint[] IS NULL OR dead_id = ANY(%(ids)s))
@@ -132,17 +132,6 @@ def list_dead(
         return cursor.execute(
             _SUMMARY + _WANTED + "ORDER BY dead_id DESC LIMIT %(limit)s", parameters | {"limit": limit}
         ).fetchall()
-
-
-def count_dead(connection: Connection, stream: str | None = None) -> dict[tuple[str, str], int]:
-    """Return how many open dead letters there are by stage and error class."""
-    rows = connection.execute(
-        "SELECT stage, error_class, count(*) FROM fulgor.dead_letter"
-        " WHERE status = 'dead' AND (%(stream)s::text IS NULL OR stream = %(stream)s)"
-        " GROUP BY stage, error_class ORDER BY count(*) DESC, stage, error_class",
-        {"stream": stream},
-    ).fetchall()
-    return {(str(stage), str(error_class)): int(str(count)) for stage, error_class, count in rows}
 
 
 def load_dead(

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from fulgor.errors import FulgorError
-from fulgor.storage.dead import count_dead, list_dead, load_dead
+from fulgor.storage.dead import list_dead, load_dead
 
 pytestmark = pytest.mark.services
 
@@ -37,13 +37,6 @@ def test_the_latest_first(graves):
 )
 def test_filters(graves, filters, offsets):
     assert [row.offset for row in list_dead(graves.connection, **filters)] == offsets
-
-
-def test_counts(graves):
-    counts = count_dead(graves.connection)
-    assert sorted(counts.values()) == [1, 1, 1]
-    assert counts["schema", "OtherError"] == 1
-    assert count_dead(graves.connection, "elsewhere") == {}
 
 
 def test_with_messages(graves):
