@@ -8,6 +8,8 @@ divergence from a unit normal.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +20,7 @@ SHAPE = (13, 18)
 LATENT = 3
 _DENSE = 16
 _CHANNELS = (32, 64, 128)
+_EPSILON = 1e-7  # of Adam in Keras
 
 
 class SeedVae(nn.Module):
@@ -74,8 +77,16 @@ def vae_loss(images: Tensor, rebuilt: Tensor, mean: Tensor, log_variance: Tensor
     return F.mse_loss(rebuilt, images) * images[0].numel() + divergence
 
 
-def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 1e-3, seed: int = 0) -> SeedVae:
-    """Return an autoencoder fitted as the seed's was: Adam, 50 passes, no early stop.
+def fit_vae(
+    images: Tensor, *, epochs: int = 50, batch: int = 32, rate: float = 1e-3, seed: int = 0, zero_bias: bool = False
+) -> SeedVae:
+    """Return an autoencoder fitted as the seed's was: Adam, 50 passes in batches of 32, no early stop.
+
+    The seed was written for Keras and left its defaults: weights uniform after Glorot and Bengio (2010), all biases
+    zero, Adam of Kingma and Ba (2015) with epsilon 1e-7. One thing differs unless `zero_bias`: the last bias starts
+    at the log odds of the mean pixel. From zero, all pixels start at one half; nearly all of them ought to be zero,
+    all weights of the decoder together pull there, and within a dozen steps overshoot so far that the sigmoid passes
+    no gradient any more: the pictures go out.
 
     Parameters
     ----------
@@ -87,17 +98,30 @@ def fit_vae(images: Tensor, *, epochs: int = 50, batch: int = 64, rate: float = 
         Of Adam.
     seed : int
         Of weights, order and draws.
+    zero_bias : bool
+        Start the last bias at zero too, as the seed did.
     """
     torch.manual_seed(seed)
     network = SeedVae((images.shape[2], images.shape[3]))
+    _start(network, 0.5 if zero_bias else float(images.mean().clamp(1e-3, 1 - 1e-3)))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster, same sums
     random = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(network.parameters(), lr=rate)
+    optimiser = torch.optim.Adam(network.parameters(), lr=rate, eps=_EPSILON)
     for _ in range(epochs):
         order = torch.randperm(len(images), generator=random)
         for start in range(0, len(images), batch):
-            chosen = order[start : start + batch]
-            loss = vae_loss(images[chosen], *network(images[chosen], random))
+            chosen = images[order[start : start + batch]]
+            loss = vae_loss(chosen, *network(chosen, random))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     return network.eval().requires_grad_(False)
+
+
+def _start(network: SeedVae, level: float) -> None:
+    """Set weights as Keras does by default, and the last bias so that an image starts at `level`."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    nn.init.constant_(network.decoder[-2].bias, math.log(level / (1 - level)))  # type: ignore[arg-type]
