@@ -160,6 +160,28 @@ def test_a_partition_paused_when_it_went_away_flows_when_it_comes_back(broker, t
     source.close()
 
 
+def test_a_paused_partition_whose_offset_expired_stays_paused(kafka_broker, make_topic: Callable):
+    name = make_topic(kafka_broker)
+    produce(kafka_broker, name, 0, 60)
+    admin = kafka_broker.admin()
+    for future in admin.delete_records([TopicPartition(name, 0, 40)]).values():
+        future.result(10)
+    source = kafka_source(Settings(bootstrap=kafka_broker.bootstrap, group_protocol="classic"), name, name)
+    here = Partition(name, 0)
+    source.assign({here: 5})
+    deadline = time.monotonic() + 15
+    while not source._expired and time.monotonic() < deadline:
+        assert source.poll(0.1) == []
+    source.pause([here])
+    found = [polled for _ in range(15) for polled in source.poll(0.1)]
+    assert [(polled.is_mark, polled.offset, polled.cause) for polled in found] == [(True, 40, "expired")]
+    source.resume([here])
+    while not (found := source.poll(0.1)) and time.monotonic() < deadline:
+        pass
+    assert found[0].offset == 40
+    source.close()
+
+
 @pytest.mark.parametrize("with_protocol", ["classic", "consumer"])
 def test_expired_offsets_are_a_gap_in_the_ledger(
     kafka_broker, make_topic: Callable, tables: str, monkeypatch: pytest.MonkeyPatch, with_protocol: str
