@@ -7,12 +7,14 @@ of the same class, and pulses found again in another crop, beside ours. ``classe
 the classes, by SNR. ``unseen``: a class left out of the training, found by either. ``picture``: the periodogram of
 the chunk with the strongest pulse (of FILE where one is given), and what the seed's autoencoder rebuilds of it.
 Everything but the real crops is **simulated**: trained on seed 98, tested on seed 97, which share no flash and no
-model that ships was trained on.
+model that ships was trained on. ``--only``, ``--segments`` and ``--left-out`` take parts of it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,15 +24,19 @@ from leela import Pair, gather, pairs, real, recall, simulated
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from fulgor.models.evaluation.metrics import auroc
-from fulgor.models.leela.layout import CLASSES, LOG_SNR
+from fulgor.models.leela.layout import CLASSES, LOG_SNR, SCORES
 from fulgor.models.leela.serving import load
 from fulgor.models.leela.training import LeelaConfig, infer, strangest, train
 from fulgor.models.leela.vae import SeedVae, fit_vae
 from fulgor.models.serving import SHIPPED
 from fulgor.plots.periodogram import periodogram_picture
 from fulgor.preprocessing.leela import LeelaChunk, PreparedChunk, periodogram, prepare
+from fulgor.preprocessing.leela.periodogram import SEGMENT
 
+Fitted = dict[int, SeedVae]
+"""The seed's autoencoder for each length of segment."""
 SEGMENTS = (32, 64, 128)
+INTERVAL_NS = 9142.857
 SNRS = ((0, 7), (7, 10), (10, 20), (20, 1e9))
 NEIGHBOURS = 15
 
@@ -56,11 +62,10 @@ def chunks(count: int, seed: int) -> Chunks:
 
 
 def images(prepared: list[PreparedChunk], segment: int) -> torch.Tensor:
-    stack = np.stack([periodogram(each.signal, 9142.857, segment) for each in prepared])
+    stack = np.stack([periodogram(each.signal, INTERVAL_NS, segment) for each in prepared])
     return torch.from_numpy(stack[:, None]).float()
 
 
-@torch.no_grad()
 def codes(vae: SeedVae, prepared: list[PreparedChunk], segment: int) -> np.ndarray:
     return vae.encode(images(prepared, segment))[0].numpy()
 
@@ -90,37 +95,38 @@ def balanced(truth: np.ndarray, told: np.ndarray) -> float:
     return float(np.mean([(told[truth == k] == k).mean() for k in np.unique(truth)]))
 
 
-def segments(learned: Chunks, tested: Chunks, crops: dict[str, list[Pair]], model, epochs: int) -> None:
-    print(f"| latent | numbers | pixels' rms error | neighbours' class, balanced | {' | '.join(crops)} |")
-    print("|---|---|---|---|" + "---|" * len(crops))
-    for segment in SEGMENTS:
-        vae = fit_vae(images(learned.prepared, segment), epochs=epochs)
-        test = images(tested.prepared, segment)
-        with torch.no_grad():
-            error = float(((vae(test)[0] - test) ** 2).mean().sqrt())
+def segments(learned: Chunks, tested: Chunks, crops: dict[str, list[Pair]], fitted: Fitted, model) -> None:
+    """Print a row for each segment length asked for, and one of ours where `model` is given."""
+    columns = ("pixels' rms error", "mean picture's", "class by 15 neighbours, balanced", *crops)
+    print(f"| latent | numbers | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}")
+    for segment, vae in fitted.items():
+        known, test = images(learned.prepared, segment), images(tested.prepared, segment)
+        errors = (float(((drawn - test) ** 2).mean().sqrt()) for drawn in (vae(test)[0], known.mean(0)))
         told = neighbours(codes(vae, learned.prepared, segment), learned.labels, codes(vae, tested.prepared, segment))
         again = [
             nearest(*(codes(vae, [pair[k] for pair in found], segment) for k in (0, 1))) for found in crops.values()
         ]
-        row = " | ".join(f"{value:.3f}" for value in (error, balanced(tested.labels, told), *again))
-        print(f"| seed's autoencoder, segments of {segment} | 3 | {row} |", flush=True)
-    told = neighbours(own(model, learned.prepared), learned.labels, own(model, tested.prepared))
-    again = [recall(*(np.stack([p.ours[k]["stamp_latent"][0] for p in f]) for k in (0, 1))) for f in crops.values()]
-    row = " | ".join(f"{value:.3f}" for value in (balanced(tested.labels, told), *again))
-    print(f"| ours (class: latent; found again: the pulse's own) | 64 | | {row} |")
+        row = " | ".join(f"{value:.3f}" for value in (*errors, balanced(tested.labels, told), *again))
+        print(f"| seed's, segments of {segment} | 3 | {row} |", flush=True)
+    if model:
+        told = neighbours(own(model, learned.prepared), learned.labels, own(model, tested.prepared))
+        again = [recall(*(np.stack([p.ours[k]["stamp_latent"][0] for p in f]) for k in (0, 1))) for f in crops.values()]
+        row = " | ".join(f"{value:.3f}" for value in (balanced(tested.labels, told), *again))
+        print(f"| ours (class: latent; found again: the pulse's own) | 64 | | | {row} |")
 
 
-def classes(learned: Chunks, tested: Chunks, model, epochs: int) -> None:
-    vae = fit_vae(images(learned.prepared, 64), epochs=epochs)
+def classes(learned: Chunks, tested: Chunks, fitted: Fitted, model) -> None:
+    """Print the accuracy of each latent, by SNR."""
     told = {
-        "seed's autoencoder, neighbours in 3 latents": neighbours(
-            codes(vae, learned.prepared, 64), learned.labels, codes(vae, tested.prepared, 64)
-        ),
-        "ours, neighbours in 64 latents": neighbours(
-            own(model, learned.prepared), learned.labels, own(model, tested.prepared)
-        ),
-        "ours, classifier": own(model, tested.prepared, "probabilities").argmax(1),
+        f"seed's (segments of {segment}), neighbours in 3 latents": neighbours(
+            codes(vae, learned.prepared, segment), learned.labels, codes(vae, tested.prepared, segment)
+        )
+        for segment, vae in fitted.items()
     }
+    if model:
+        found = own(model, tested.prepared)
+        told["ours, neighbours in 64 latents"] = neighbours(own(model, learned.prepared), learned.labels, found)
+        told["ours, classifier"] = own(model, tested.prepared, "probabilities").argmax(1)
     print("| accuracy | all | " + " | ".join(f"SNR {low} to {high:g}" for low, high in SNRS) + " |")
     print("|---|---|" + "---|" * len(SNRS))
     for name, found in told.items():
@@ -129,63 +135,93 @@ def classes(learned: Chunks, tested: Chunks, model, epochs: int) -> None:
         print(f"| {name} | " + " | ".join(f"{value:.3f}" for value in parts) + " |")
 
 
-def unseen(learned: Chunks, tested: Chunks, epochs: int) -> None:
-    names = ("ours: anomaly", "ours: reconstruction", "seed's: pixels' error", "seed's: distance to 5 neighbours")
-    table: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(1, len(CLASSES)):
+def own_scores(kept: Chunks, tested: Chunks, epochs: int) -> dict[str, np.ndarray]:
+    """Return the scores (N,) of a small network of ours that was trained on the kept chunks."""
+    model = train(gather(kept.raw), LeelaConfig(epochs=epochs))
+    data = gather(tested.raw)
+    scores = strangest(infer(model.network, data, np.arange(len(data))), model.reference)["scores"]
+    named = {f"ours: {name}": column for name, column in zip(SCORES, scores.T, strict=True)}
+    return {"ours: anomaly": model.reference.anomaly(scores), **named}
+
+
+def seed_scores(kept: Chunks, tested: Chunks, epochs: int, zero_bias: bool) -> dict[str, np.ndarray]:
+    """Return the pixels' error and the distance to neighbours (N,) of the seed's autoencoder, fitted to the kept."""
+    vae = fit_vae(images(kept.prepared, SEGMENT), epochs=epochs, zero_bias=zero_bias)
+    test = images(tested.prepared, SEGMENT)
+    near = NearestNeighbors(n_neighbors=5).fit(codes(vae, kept.prepared, SEGMENT))
+    return {
+        "seed's: pixels' error": ((vae(test)[0] - test) ** 2).mean((1, 2, 3)).numpy(),
+        "seed's: distance to 5 neighbours": near.kneighbors(codes(vae, tested.prepared, SEGMENT))[0].mean(1),
+    }
+
+
+def unseen(learned: Chunks, tested: Chunks, given: argparse.Namespace) -> None:
+    """Print how well each score tells the chunks of a class that was left out, for each class asked for."""
+    table: dict[str, list[float]] = defaultdict(list)
+    for number in map(CLASSES.index, given.left_out):
         kept, odd = learned.without(number), tested.labels == number
-        model = train(gather(kept.raw), LeelaConfig(epochs=epochs))
-        data = gather(tested.raw)
-        found = strangest(infer(model.network, data, np.arange(len(data))), model.reference)
-        vae = fit_vae(images(kept.prepared, 64), epochs=epochs)
-        test = images(tested.prepared, 64)
-        with torch.no_grad():
-            error = ((vae(test)[0] - test) ** 2).mean((1, 2, 3)).numpy()
-        near = NearestNeighbors(n_neighbors=5).fit(codes(vae, kept.prepared, 64))
-        far = near.kneighbors(codes(vae, tested.prepared, 64))[0].mean(1)
-        scores = (model.reference.anomaly(found["scores"]), found["scores"][:, 0], error, far)
-        for name, score in zip(names, scores, strict=True):
+        scores: dict[str, np.ndarray] = {}
+        if given.only != "seed":
+            scores |= own_scores(kept, tested, given.epochs)
+        if given.only != "ours":
+            scores |= seed_scores(kept, tested, given.epochs, given.zero_bias)
+        for name, score in scores.items():
             table[name].append(auroc(odd, score))
-    print("| left out | " + " | ".join(CLASSES[1:]) + " | mean |\n|" + "---|" * (len(CLASSES) + 1))
+    print("| left out | " + " | ".join(given.left_out) + " | mean |\n|" + "---|" * (len(given.left_out) + 2))
     for name, row in table.items():
         print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in (*row, np.mean(row))) + " |")
 
 
-def picture(learned: Chunks, asked: list[PreparedChunk], epochs: int, out: Path) -> None:
-    vae = fit_vae(images(learned.prepared, 64), epochs=epochs)
+def picture(vae: SeedVae, asked: list[PreparedChunk], out: Path) -> None:
+    """Draw the chunk with the strongest pulse, and what the autoencoder rebuilds of it."""
     strongest = max(asked, key=lambda one: float(one.arrays["scalars"][:, LOG_SNR].max()))
-    seen = images([strongest], 64)
-    with torch.no_grad():
-        rebuilt = vae(seen)[0]
-    periodogram_picture(seen[0, 0].numpy(), 9142.857, rebuilt[0, 0].numpy()).savefig(out)
+    seen = images([strongest], SEGMENT)
+    periodogram_picture(seen[0, 0].numpy(), INTERVAL_NS, vae(seen)[0][0, 0].numpy()).savefig(out)
     print(f"picture: {out}")
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="+", choices=("segments", "classes", "unseen", "picture"))
     parser.add_argument("--real", type=Path, help="field file for crops of real pulses")
-    parser.add_argument("--count", type=int, default=2000, help="chunks to train on; half as many test")
+    parser.add_argument("--count", type=int, default=1400, help="chunks to train on; half as many test")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--only", choices=("ours", "seed"), help="rows of one of the two")
+    parser.add_argument("--segments", type=int, nargs="+", default=SEGMENTS, help="of `segments`")
+    parser.add_argument("--left-out", nargs="+", choices=CLASSES[1:], default=CLASSES[1:], help="of `unseen`")
+    parser.add_argument("--zero-bias", action="store_true", help="the seed's start, from which its pictures go out")
     parser.add_argument("--model", type=Path, default=SHIPPED / "leela")
     parser.add_argument("--out", type=Path, default=Path("periodogram.png"), help="of the picture")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments()
     torch.set_num_threads(1)
-    model = load(given.model, "cpu")
+    ours = load(given.model, "cpu")
+    model = None if given.only == "seed" else ours
     learned, tested = chunks(given.count, 98), chunks(given.count // 2, 97)
+
+    @cache
+    def fit(segment: int) -> SeedVae:
+        return fit_vae(images(learned.prepared, segment), epochs=given.epochs, zero_bias=given.zero_bias)
+
+    def fitted(*asked: int) -> Fitted:
+        return {} if given.only == "ours" else {segment: fit(segment) for segment in asked}
+
     if "segments" in given.what:
-        crops = {"found again, simulated": pairs([row[0] for row in tested.raw], model)}
+        crops = {"found again, simulated": pairs([row[0] for row in tested.raw], ours)}
         if given.real:
-            crops["found again, real"] = pairs(real(given.real), model)
+            crops["found again, real"] = pairs(real(given.real), ours)
         print(", ".join(f"{name}: {len(found)} pulses" for name, found in crops.items()))
-        segments(learned, tested, crops, model, given.epochs)
+        segments(learned, tested, crops, fitted(*given.segments), model)
     if "classes" in given.what:
-        classes(learned, tested, model, given.epochs)
+        classes(learned, tested, fitted(SEGMENT), model)
     if "unseen" in given.what:
-        unseen(learned, tested, given.epochs)
+        unseen(learned, tested, given)
     if "picture" in given.what:
         asked = [made for one in real(given.real) if (made := prepare(one)).arrays] if given.real else tested.prepared
-        picture(learned, asked, given.epochs, given.out)
+        picture(fit(SEGMENT), asked, given.out)
 
 
 if __name__ == "__main__":
