@@ -30,6 +30,7 @@ from fulgor.replay.simulate.leela import simulate
 SIZE = 1024
 SHIFTS = (-64, -32, -1, 1, 32, 64)
 LINK_SHIFT = 200
+SAME_PLACE = 6
 
 
 def simulated(count: int, seed: int = 99) -> list[tuple[LeelaChunk, str, str]]:
@@ -72,37 +73,46 @@ def crop(chunk: LeelaChunk, stretch: np.ndarray, shift: int) -> PreparedChunk:
 
 def pulse_outputs(model, prepared: PreparedChunk, at: float) -> dict | None:
     """Return the outputs of the pulse that peaks near a sample."""
-    near = [n for n, pulse in enumerate(prepared.pulses) if abs(pulse.peak_at - at) < 6]
+    near = [n for n, pulse in enumerate(prepared.pulses) if abs(pulse.peak_at - at) < SAME_PLACE]
     if not near:
         return None
     rows = {name: array[None] for name, array in prepared.arrays.items()}
     return model.predict({**rows, "pulse": np.array([near[0] + 1]), "chunk": np.zeros((1, 2), np.int64)})
 
 
+def same_pulses(one: PreparedChunk, other: PreparedChunk, step: int) -> bool:
+    """Tell whether two crops, one `step` samples after the other, show the same pulses."""
+    first = sorted(pulse.peak_at for pulse in one.pulses)
+    second = sorted(pulse.peak_at + step for pulse in other.pulses)
+    return len(first) == len(second) and np.allclose(first, second, rtol=0, atol=SAME_PLACE)
+
+
 def shift(chunks: list[LeelaChunk], model, what: str) -> None:
-    every, moved, changes, lost = [], 0, [], 0
+    every, changes, company, lost = [], [], [], 0
     for chunk, stretch in stretches(chunks):
-        for pulse in crop(chunk, stretch, 0).pulses:
-            if not 128 + 64 <= pulse.peak < SIZE - 128 - 64:
-                continue
-            own = pulse_outputs(model, crop(chunk, stretch, 0), pulse.peak_at)
+        middle = crop(chunk, stretch, 0)
+        inside = [pulse for pulse in middle.pulses if 128 + 64 <= pulse.peak < SIZE - 128 - 64]
+        crops = {step: crop(chunk, stretch, step) for step in SHIFTS} if inside else {}
+        for pulse in inside:
+            own = pulse_outputs(model, middle, pulse.peak_at)
             every.append(own["scores"][0])
-            for step in SHIFTS:
-                other = pulse_outputs(model, crop(chunk, stretch, step), pulse.peak_at - step)
-                moved += 1
+            for step, moved in crops.items():
+                other = pulse_outputs(model, moved, pulse.peak_at - step)
                 if other is None:
                     lost += 1
                 else:
                     changes.append(np.abs(other["scores"][0] - own["scores"][0]))
+                    company.append(same_pulses(middle, moved, step))
     if len(every) < 4:
         print(f"shift, {what}: only {len(every)} pulses")
         return
-    spread = np.subtract(*np.percentile(every, [75, 25], axis=0))
-    share = np.array(changes) / spread
-    for k, name in enumerate(model.scores):
-        q = np.percentile(share[:, k], [50, 90, 99]) * 100
-        print(f"shift, {what}: {name}: change {q[0]:.2f} / {q[1]:.2f} / {q[2]:.2f} % of the IQR (50/90/99 %)")
-    print(f"shift, {what}: {len(every)} pulses, {moved} shifts, {lost} not found again")
+    share, company = np.array(changes) / np.subtract(*np.percentile(every, [75, 25], axis=0)), np.array(company)
+    print(f"shift, {what}: {len(every)} pulses, {len(changes) + lost} shifts, {lost} not found again")
+    for name, column in zip(model.scores, share.T, strict=True):
+        for which, chosen in (("all", column), ("crops with the same pulses", column[company])):
+            q = np.percentile(chosen, [50, 90, 99]) * 100
+            told = f"{q[0]:.2f} / {q[1]:.2f} / {q[2]:.2f} % of the IQR (50/90/99 % of {len(chosen)})"
+            print(f"shift, {what}: {name}, {which}: {told}")
 
 
 def recall(one: np.ndarray, other: np.ndarray) -> float:

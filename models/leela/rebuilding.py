@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fulgor.errors import ModelError
 from fulgor.models.leela.layout import WINDOW
-from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.leela.network import Architecture, LeelaNetwork, flank_noise
 from fulgor.models.weights import with_weights
 
 __all__ = ["RebuiltPulses", "load_network", "rebuild"]
@@ -74,6 +74,6 @@ def rebuild(network: LeelaNetwork, arrays: Mapping[str, NDArray[Any]]) -> Rebuil
         raise ModelError("the chunk has no windows: it could not be prepared, its flags tell why")
     windows = torch.from_numpy(np.array(arrays["windows"], np.float32)).reshape(-1, 2, WINDOW)
     codes = network.encode(windows)
-    error = torch.log(network.misfit(codes, windows))
+    error = network.reconstruction(codes, windows, flank_noise(windows))
     rebuilt = network.decoder(codes)
     return RebuiltPulses(windows[:, 0].numpy(), rebuilt.numpy(), windows[:, 1].numpy() > 0, error.numpy())

@@ -22,17 +22,13 @@ from fulgor.errors import ModelError
 from fulgor.models.calibration import best_temperature, class_balance
 from fulgor.models.evaluation.metrics import summary
 from fulgor.models.leela.dataset import PARTS, UNLABELLED, Index, LeelaDataset
-from fulgor.models.leela.layout import LOG_SNR, OUTPUTS, SCORES
-from fulgor.models.leela.network import Architecture, LeelaNetwork
+from fulgor.models.leela.layout import COMBINED, LOG_SNR, OUTPUTS, SCORES
+from fulgor.models.leela.network import Architecture, LeelaNetwork, flank_noise
+from fulgor.models.leela.views import contrast, second_view
 from fulgor.models.passes import Epoch, descend, rate_at, run_passes
 from fulgor.models.reference import Reference
 
-__all__ = ["LeelaConfig", "TrainedLeela", "contrast", "infer", "second_view", "train"]
-
-SHIFT = 2
-"""Largest shift of a second view, samples: what noise and an edge do to a peak's place."""
-CUT = 96
-"""Samples that an edge may take from a second view, at most."""
+__all__ = ["LeelaConfig", "TrainedLeela", "infer", "strangest", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +78,6 @@ class TrainedLeela:
     training: dict[str, Any]
 
 
-def second_view(windows: Tensor, log_snr: Tensor, random: torch.Generator) -> Tensor:
-    """Return windows (M, 2, 256) as another chunk would show them: shifted, noisier, cut by an edge."""
-    count, _, size = windows.shape
-    shift = torch.randint(-SHIFT, SHIFT + 1, (count, 1), generator=random)
-    places = (torch.arange(size) + shift).clamp(0, size - 1)
-    moved = torch.gather(windows, 2, places.unsqueeze(1).expand(-1, 2, -1))
-    noise = F.avg_pool1d(torch.randn(count, 1, size + 4, generator=random), 5, stride=1).squeeze(1)
-    noisy = moved[:, 0] + noise * torch.exp(-log_snr).unsqueeze(1)
-    cut = torch.randint(0, CUT, (count, 1), generator=random) * (torch.rand(count, 1, generator=random) < 0.3)
-    left = torch.rand(count, 1, generator=random) < 0.5
-    steps = torch.arange(size)
-    inside = moved[:, 1] * torch.where(left, steps >= cut, steps < size - cut)
-    return torch.stack([noisy * inside, inside], dim=1)
-
-
-def contrast(one: Tensor, other: Tensor, sharpness: float) -> Tensor:
-    """Return the loss of finding each row's other view among all rows (NT-Xent; Chen et al. 2020, arXiv:2002.05709)."""
-    similarity = F.normalize(one, dim=1) @ F.normalize(other, dim=1).T / sharpness
-    own = torch.arange(len(one), device=one.device)
-    return 0.5 * (F.cross_entropy(similarity, own) + F.cross_entropy(similarity.T, own))
-
-
 def train(
     dataset: LeelaDataset, config: LeelaConfig | None = None, progress: Callable[[Epoch], None] | None = None, *,
     device: str = "cpu",
@@ -142,7 +116,8 @@ def train(
     history = _fit(network.to(device), dataset, parts, config, progress or (lambda _: None))
     network.cpu().eval().requires_grad_(False)
     _calibrate(network, dataset, parts)
-    reference = Reference.fit(strangest(infer(network, dataset, parts["reference"]))["scores"], SCORES)
+    strange = strangest(infer(network, dataset, parts["reference"]))
+    reference = Reference.fit(strange["scores"], SCORES, combined=COMBINED)
     found = strangest(infer(network, dataset, parts["test"]), reference)
     figures = summary(dataset.labels[parts["test"]], found["probabilities"], dataset.classes)
     split = {"by": "flash", "seed": config.seed, "parts": {name: dataset.counts(parts[name]) for name in PARTS}}
@@ -227,7 +202,7 @@ def _objective(
     other = second_view(batch[0], batch[1][batch[2] >= 0][:, LOG_SNR], random).to(device)
     windows, scalars, place, labels = (part.to(device) for part in batch)
     codes = network.encode(windows)
-    rebuilt = torch.log1p(network.misfit(codes, windows)).mean()
+    rebuilt = torch.log1p(network.misfit(codes, windows, flank_noise(windows))).mean()
     apart = contrast(codes, network.encode(other), config.sharpness)
     logits = network.logits(network.relate(codes, scalars, place))[place >= 0]
     truth = labels.unsqueeze(1).expand_as(place)[place >= 0]

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from fulgor.models.leela.export import example
-from fulgor.models.leela.layout import LOG_SNR
-from fulgor.models.leela.network import Architecture, LeelaNetwork, flank_noise
-from fulgor.models.leela.training import contrast, second_view
+from fulgor.models.leela.layout import COMBINED, LOG_AMPLITUDE, LOG_SNR, SCORES
+from fulgor.models.leela.network import LOUDEST, Architecture, LeelaNetwork, flank_noise
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +42,6 @@ def test_polarity_is_not_lost(network):
     assert (network.encode(windows) - network.encode(flipped)).abs().max() > 1e-3
 
 
-def test_a_second_view_is_near_the_first_where_the_signal_is_strong():
-    windows, _, _ = example(4)
-    random = torch.Generator().manual_seed(1)
-    views = torch.stack([second_view(windows, torch.full((len(windows),), 6.0), random) for _ in range(20)])
-    assert views.shape == (20, *windows.shape)
-    same = (views - windows).abs().amax(dim=(2, 3)) < 0.02
-    assert same.any()
-    assert not same.all()
-
-
-def test_contrast_is_least_for_equal_views():
-    codes = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
-    assert contrast(codes, codes, 0.2) < contrast(codes, codes.roll(1, 0), 0.2)
-
-
 def test_the_flanks_tell_the_noise_of_a_window():
     random = torch.Generator().manual_seed(2)
     windows = torch.ones(40, 2, 256)
@@ -71,8 +55,37 @@ def test_the_flanks_tell_the_noise_of_a_window():
     assert (flank_noise(cut) == 0).all()
 
 
-def test_the_score_of_a_pulse_does_not_depend_on_what_the_chunk_knows_of_its_noise(network):
+def test_scores_of_the_window_alone_do_not_depend_on_what_the_chunk_knows_of_its_noise(network):
     windows, scalars, place = example(4)
     other = scalars.clone()
     other[..., LOG_SNR] += 0.3
-    assert torch.equal(network(windows, scalars, place).scores[..., 0], network(windows, other, place).scores[..., 0])
+    one, changed = (network(windows, each, place).scores for each in (scalars, other))
+    for score in COMBINED:
+        assert torch.equal(one[..., SCORES.index(score)], changed[..., SCORES.index(score)])
+
+
+def test_what_fills_a_window_is_not_excused_as_its_noise(network):
+    windows = torch.ones(1, 2, 256)
+    windows[:, 0] = torch.sin(torch.arange(256) * 1.1)
+    codes = network.encode(windows)
+    noise = flank_noise(windows)
+    assert noise > 2 * LOUDEST
+    bounded = network.reconstruction(codes, windows, noise)
+    assert torch.equal(bounded, torch.log(network.misfit(codes, windows, torch.full((1,), LOUDEST))))
+    assert bounded > torch.log(network.misfit(codes, windows, noise))
+    quiet = 0.1 * noise
+    assert torch.equal(network.reconstruction(codes, windows, quiet), torch.log(network.misfit(codes, windows, quiet)))
+
+
+def test_a_card_without_a_bound_of_the_noise_describes_a_model_that_has_none():
+    card = Architecture().to_card()
+    assert Architecture.from_card(card) == Architecture()
+    del card["loudest"]
+    assert Architecture.from_card(card).loudest is None
+
+
+def test_the_noise_of_a_window_is_told_in_counts(network):
+    windows, scalars, place = example(2)
+    scalars[..., LOG_AMPLITUDE] = 3.0
+    found = network(windows, scalars, place).scores[0, 0, SCORES.index("noise")]
+    assert found.exp() == pytest.approx(float(flank_noise(windows[:1])) * torch.tensor(3.0).exp().item(), rel=1e-5)
