@@ -71,7 +71,12 @@ class Switching:
         self._thread = Thread(target=self._run, name="fulgor-models", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Take in what is registered now, so that the first alert meets the shadows too, and begin to watch."""
+        try:
+            with connect(self._database, application="fulgor models", answer_s=ANSWER_S) as connection:
+                self.look(connection)
+        except (psycopg.Error, DatabaseError) as error:
+            self._say_away(error)
         self._thread.start()
 
     def stop(self) -> None:
@@ -111,8 +116,11 @@ class Switching:
                     connection.execute(f"LISTEN {CHANNEL}")
                     self._watch(connection)
             except (psycopg.Error, DatabaseError) as error:
-                log.warning("database %s: models are not watched for the moment: %s", location(self._database), error)
+                self._say_away(error)
                 self._stopping.wait(_LOOK_S)
+
+    def _say_away(self, error: Exception) -> None:
+        log.warning("database %s: models are not watched for the moment: %s", location(self._database), error)
 
     def _watch(self, connection: Connection) -> None:
         next_look = 0.0

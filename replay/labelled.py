@@ -42,13 +42,13 @@ def labelled_alerts(
     Raises
     ------
     ArchiveError
-        The archive cannot be read, or holds none of the table's alerts.
+        The archive cannot be read, in part or as a whole, or holds none of the table's alerts.
     SettingsError
         The table cannot be read, or gives an alert two labels.
     """
+    opened, seen = open_archive(archive), set[str]()
     rows = label_rows(table or table_beside(archive))
     counts: Counter[str] = Counter() if left_out is None else left_out
-    opened, seen = open_archive(archive), set[str]()
     for done, message in enumerate(opened, 1):
         for alert in _decoded(message.value, counts):
             if (candid := str(alert.candid)) in seen:
@@ -60,6 +60,8 @@ def labelled_alerts(
                 yield LabelledAlert(alert, row.label, row.origin or _place(message.name))
         if progress is not None:
             progress(done, opened.count)
+    if opened.problems:
+        raise ArchiveError("; ".join(opened.problems))
     if absent := len(rows) - len(seen):
         counts["not in the archive"] = absent
     if not seen:

@@ -33,12 +33,15 @@ def drift(
     as_json: bool = JSON,
 ) -> None:
     """Show how far each night's latents lie from the sample kept with the model, and what chance alone gives."""
+    from fulgor.models.drift import FEWEST
     from fulgor.storage.drift import measure_drift, read_drift
 
     with opened(database) as connection:
         without = measure_drift(connection, stream)[1] if measure else []
         rows = read_drift(connection, stream, limit=limit)
     emit(rows, _COLUMNS, as_json=as_json)
+    if not rows and not without:
+        typer.echo(f"nothing to show: no night has {FEWEST} alerts of a model that scores", err=True)
     for model in without:
         typer.echo(
             f"model {model.name} ({model.hash}) has no sample: 'fulgor models sample FOLDER --archive ARCHIVE', then"
@@ -109,3 +112,5 @@ def _items(stream: Stream, archive: Archive, broken: Counter[str]) -> Iterator[I
                 broken[record.stage] += 1
             else:
                 yield from stream.prepare(record)
+    if archive.problems:
+        raise ArchiveError("; ".join(archive.problems))

@@ -115,7 +115,7 @@ def promote(
     with opened(database) as connection:
         chosen = _usable(connection, model, stream)
         _tell(make_live(connection, chosen, keep_shadow=keep_shadow, note=note), as_json=as_json)
-        _warn_of_absent_history(connection, chosen)
+        _tell_what_is_owed(connection, chosen)
 
 
 @app.command()
@@ -131,7 +131,7 @@ def rollback(
         _check_usable(connection, previous(connection, stream))
         back = go_back(connection, stream, keep_shadow=keep_shadow, note=note)
         _tell(back, as_json=as_json)
-        _warn_of_absent_history(connection, back)
+        _tell_what_is_owed(connection, back)
 
 
 @app.command()
@@ -179,10 +179,15 @@ def _check_usable(connection: Connection, model: Model) -> None:
         )
 
 
-def _warn_of_absent_history(connection: Connection, model: Model) -> None:
-    """Say what a model that takes stored history does not have of it yet."""
+def _tell_what_is_owed(connection: Connection, model: Model) -> None:
+    """Say where the rows of older alerts come from, and what a model that takes stored history does not have of it."""
     from fulgor.storage.stale import count_unscored
 
+    typer.echo(
+        "older alerts that it has not scored show NULL in the views until 'fulgor replay rescore"
+        f" {model.stream}' has made their rows; 'fulgor models stale' counts them",
+        err=True,
+    )
     if not model.card.get("recurrence", {}).get("history_stamps"):
         return
     unscored = count_unscored(connection, model)

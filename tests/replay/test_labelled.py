@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fulgor.errors import ArchiveError, SettingsError
+from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 from fulgor.replay.labelled import labelled_alerts
 from fulgor.replay.simulate.ztf import simulate, write_archive
 
@@ -38,6 +39,15 @@ def test_each_alert_of_the_table_once(archive: Path, tmp_path: Path) -> None:
     (only,) = labelled_alerts(archive, table, left_out=left_out)
     assert (str(only.alert.candid), only.label, only.origin) == (row["candid"], None, "survey")
     assert left_out == {"malformed": 1, "repeated": 1, "not in the table": 22, "not in the archive": 2}
+
+
+def test_an_archive_that_is_absent_or_damaged_is_named(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="nowhere: cannot be read"):
+        list(labelled_alerts(tmp_path / "nowhere"))
+    shutil.copytree(archive, tmp_path / "night")
+    (tmp_path / "night" / "large.avro").write_bytes(bytes(MESSAGE_MAX_BYTES + 1))
+    with pytest.raises(ArchiveError, match=r"large\.avro: 16777217 bytes are more than a message may have"):
+        list(labelled_alerts(tmp_path / "night"))
 
 
 def test_tables_that_cannot_be_used(archive: Path, tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ def test_from_candidate_to_live_and_back(tables: str, tmp_path: Path):
     assert ("second", "promote", "better") in actions
     assert [event["action"] for event in run("show", "second")["history"]] == ["add", "shadow", "promote", "shadow",
                                                                                "retire"]  # fmt: skip
+    again = CliRunner().invoke(app, ["models", "promote", "second"])
+    assert "NULL in the views until 'fulgor replay rescore ztf' has made their rows" in again.stderr
+    assert "no night has 20 alerts of a model that scores" in CliRunner().invoke(app, ["models", "drift"]).stderr
 
 
 def test_what_is_refused_says_why(tables: str, tmp_path: Path):

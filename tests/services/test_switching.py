@@ -7,20 +7,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 from confluent_kafka import Producer
-from following_consumer import card
+from following_consumer import Named, card, following, load
 from toy import TABLE, message, record
 from toyrun import finish, query, until
 
+from fulgor.consumer.consume import consume
+from fulgor.consumer.settings import Settings
+from fulgor.replay.source import ArchiveSource
 from fulgor.storage.database import connect
 from fulgor.storage.ledger import check
 from fulgor.storage.lifecycle import promote, retire, rollback, shadow
 from fulgor.storage.migrate import migrate
-from fulgor.storage.registry import get_model, register_model
+from fulgor.storage.registry import Model, get_model, register_model
 
 pytestmark = pytest.mark.services
 
@@ -124,3 +128,20 @@ def test_promote_shadow_refuse_and_roll_back_under_load(embedded_broker, make_to
         ).fetchone()
         assert wrong == (0,)
     assert rows(database, ids["f"]) == 0
+
+
+def test_a_run_of_a_moment_has_the_shadows_rows_from_its_first_alert(models, tmp_path: Path):
+    database, ids = models
+    with connect(database) as connection:
+        for digit in "2f":
+            shadow(connection, get_model(connection, ids[digit]))
+    for number in range(20):
+        (tmp_path / f"{number:02}.avro").write_bytes(message(record(number)))
+
+    def slowly(model: Model) -> Named:
+        time.sleep(0.5)
+        return load(model)
+
+    what = replace(following(database, "g"), follow=slowly)
+    consume(what, lambda: ArchiveSource(tmp_path), Settings(), title="toy", until_end=True)
+    assert (rows(database, ids["1"]), rows(database, ids["2"], beside=True)) == (20, 20)
