@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any, Final
 
 from fulgor.consumer.kafkaadmin import Cluster
@@ -71,6 +72,7 @@ def produce(
     cluster: Cluster,
     options: ProduceOptions | None = None,
     on_progress: Callable[[ProduceReport], None] | None = None,
+    stopping: Event | None = None,
 ) -> ProduceReport:
     """Send an archive to a topic and wait until the broker has all of it.
 
@@ -86,11 +88,13 @@ def produce(
         Pace, repetitions, timestamps; flat out and once by default.
     on_progress : callable, optional
         Called with the state so far after each message.
+    stopping : Event, optional
+        Ends the sending; set it in a signal handler.
 
     Returns
     -------
     ProduceReport
-        Also after Ctrl-C, which stops sending and waits for what is under way.
+        Also when it was stopped: what was under way then is waited for.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def produce(
     target = open_topic(cluster, topic, create=options.create)
     if archive.largest is not None:
         check_size(target, *archive.largest)
-    sender = Sender(target, config, keep_timestamps=options.keep_timestamps)
+    sender = Sender(target, config, keep_timestamps=options.keep_timestamps, stopping=stopping)
     chosen = _Chosen(archive, options, pace)
     try:
         _send(sender, chosen, pace, on_progress or (lambda _: None))

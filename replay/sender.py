@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Mapping
+from threading import Event
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -66,6 +67,8 @@ class Sender:
         librdkafka settings.
     keep_timestamps : bool
         Give messages their original time as Kafka timestamp.
+    stopping : Event, optional
+        Ends the sending. A handler that raises would do so inside of librdkafka's callbacks, which lose it.
 
     Raises
     ------
@@ -73,9 +76,12 @@ class Sender:
         librdkafka refuses a setting.
     """
 
-    def __init__(self, topic: Topic, config: Mapping[str, Any], *, keep_timestamps: bool) -> None:
+    def __init__(
+        self, topic: Topic, config: Mapping[str, Any], *, keep_timestamps: bool, stopping: Event | None = None
+    ) -> None:
         self._topic = topic
         self._keep_timestamps = keep_timestamps
+        self._stopping = stopping or Event()
         self._last_error = ""
         limit = topic.max_message_bytes or MESSAGE_MAX_BYTES + ENVELOPE_BYTES
         # A batch is refused like a single message, so no batch may be larger than the topic's limit.
@@ -120,6 +126,8 @@ class Sender:
             This or an earlier message was not delivered.
         TopicError
             The topic does not take its size or its timestamp.
+        KeyboardInterrupt
+            It was told to stop.
         """
         time_ms = message.time_ms
         headers = _headers(message, time_ms)
@@ -128,11 +136,9 @@ class Sender:
         timestamp = self._timestamp(message.name, time_ms)
         self._await_due(pace.due(time_ms))
         while not self._queue(message, timestamp, headers):
-            self._producer.poll(0.1)
-            self._check()
+            self._wait(0.1)
         self._sent += 1
-        self._producer.poll(0)
-        self._check()
+        self._wait(0.0)
         if self._sent == 1:
             self._start_clock()
 
@@ -178,8 +184,7 @@ class Sender:
     def _start_clock(self) -> None:
         """Count due times from when the broker has the first message: until then there was a connection to make."""
         while not self._delivered:
-            self._producer.poll(0.1)
-            self._check()
+            self._wait(0.1)
         self._clock = time.monotonic()
 
     def _await_due(self, due: float) -> None:
@@ -187,12 +192,17 @@ class Sender:
         while (left := self._clock + due - time.monotonic()) > 0:
             # Its own waiting overshoots by up to a millisecond: the last stretch is slept.
             if left > SLEEP_S:
-                self._producer.poll(min(left - SLEEP_S, 0.5))
+                self._wait(min(left - SLEEP_S, 0.5))
             else:
                 time.sleep(left)
-            self._check()
         if due > 0:
             self._late.append(-left)
+
+    def _wait(self, seconds: float) -> None:
+        self._producer.poll(seconds)
+        self._check()
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

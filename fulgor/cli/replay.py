@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -73,6 +72,7 @@ def produce(
     """
     from fulgor.consumer.kafkaadmin import Cluster
     from fulgor.consumer.settings import load_settings
+    from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.replay.archive import open_archive
     from fulgor.replay.produce import ProduceOptions
     from fulgor.replay.produce import produce as send
@@ -86,10 +86,9 @@ def produce(
     settings = load_settings({"bootstrap": bootstrap, "kafka": kafka_pairs(kafka)}, config=config)
     refuse_production(topic, _protected(settings, opened), yes_into)
     cluster = Cluster(settings.bootstrap, settings.kafka)
-    # A service manager's stop is a Ctrl-C: what is under way is waited for and reported.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _progress(opened, loop, f"producing to {topic}") as show:
-        report = send(opened, topic, cluster, options, lambda state: show(state.sent, state.rate))
+    stopping = Stopping()  # what is under way then is waited for and reported
+    with stopped_by_signals(stopping), _progress(opened, loop, f"producing to {topic}") as show:
+        report = send(opened, topic, cluster, options, lambda state: show(state.sent, state.rate), stopping)
     typer.echo(json.dumps(asdict(report) | {"rate": report.rate}) if as_json else _sentence(report))
     if report.interrupted:
         raise typer.Exit(130)

@@ -131,11 +131,18 @@ def _produce(
 ) -> dict[str, Any]:
     from fulgor.consumer.kafkaadmin import Cluster
     from fulgor.consumer.settings import load_settings
+    from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.replay.produce import ProduceOptions, produce
 
     settings = load_settings({"bootstrap": bootstrap}, config=config)
     cluster = Cluster(settings.bootstrap, settings.kafka)
-    return asdict(produce(archive, topic, cluster, ProduceOptions(rate=rate, create=create)))
+    stopping = Stopping()
+    with stopped_by_signals(stopping):
+        report = produce(archive, topic, cluster, ProduceOptions(rate=rate, create=create), stopping=stopping)
+    if report.interrupted:
+        typer.echo(f"interrupted: {report.delivered} messages are delivered to topic {topic!r}", err=True)
+        raise typer.Exit(130)
+    return asdict(report)
 
 
 def _sentence(done: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from time import monotonic
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.consumer.stopping import Stopping, stopped_by_signals
 from fulgor.demo.simulation import NightAlert
 from fulgor.errors import BrokerError
 from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
@@ -123,8 +124,10 @@ def send(messages: Sequence[Waiting], topic: str, cluster: Cluster) -> None:
         The broker refuses us, or does not acknowledge.
     """
     archive = FileArchive(Path("demo"), _InMemory(messages), split=False, limit=MESSAGE_MAX_BYTES)
-    report = produce(archive, topic, cluster, ProduceOptions(create=PARTITIONS))
-    if report.interrupted:
+    stopping = Stopping()
+    with stopped_by_signals(stopping):
+        report = produce(archive, topic, cluster, ProduceOptions(create=PARTITIONS), stopping=stopping)
+    if stopping.is_set():
         raise KeyboardInterrupt
     if report.delivered != len(messages):
         raise BrokerError(f"the broker has {report.delivered} of {len(messages)} messages of topic {topic!r}")

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
+from threading import Event, Timer
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, KafkaError, Message, TopicPartition
@@ -209,6 +210,17 @@ def test_an_interruption_waits_for_what_is_under_way(
     report = produce(open_archive(night), name, cluster_of(broker), on_progress=interrupt)
     assert (report.interrupted, report.sent, report.delivered) == (True, at + 1, at + 1)
     assert len(read_all(broker, name)) == at + 1
+
+
+def test_told_to_stop_it_neither_sends_nor_waits_for_the_next_one(
+    embedded_broker: Broker, make_topic: Callable[..., str], night: Path
+) -> None:
+    stopping = Event()
+    Timer(0.5, stopping.set).start()
+    options = ProduceOptions(rate=0.001)
+    name = make_topic(embedded_broker, 1, None)
+    report = produce(open_archive(night), name, cluster_of(embedded_broker), options, stopping=stopping)
+    assert (report.interrupted, report.sent, report.delivered) == (True, 1, 1)
 
 
 def test_a_cut_tarball_is_delivered_up_to_the_cut(broker: Broker, topic: Callable[..., str], tmp_path: Path) -> None:
