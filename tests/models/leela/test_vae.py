@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from fulgor.models.leela.vae import LATENT, SeedVae, fit_vae
+from fulgor.models.leela.vae import LATENT, SeedVae, fit_vae, vae_loss
 
 
 def count(module: torch.nn.Module) -> int:
@@ -15,6 +16,13 @@ def test_the_weights_are_the_seeds_by_number():
     network = SeedVae()
     assert count(network) == 931_959
     assert count(network.decoder) == 359_937
+
+
+def test_the_loss_is_the_summed_squared_error_and_the_divergence():
+    images, rebuilt = torch.zeros(2, 1, 7, 9), torch.full((2, 1, 7, 9), 0.5)
+    mean, log_variance = torch.ones(2, LATENT), torch.zeros(2, LATENT)  # half a unit from the normal, for each latent
+    assert vae_loss(images, rebuilt, mean, log_variance).item() == pytest.approx(63 / 4 + LATENT / 2)
+    assert vae_loss(images, rebuilt, mean, log_variance, 0.1).item() == pytest.approx(63 / 4 + LATENT / 20)
 
 
 def bars(count: int = 64) -> torch.Tensor:
