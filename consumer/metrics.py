@@ -55,8 +55,8 @@ class Metrics:
         self.fill = self._histogram("fulgor_batch_fill_ratio", "Items in a micro-batch over its size", _FILL_BUCKETS)
         self.stage_seconds = self._counter(
             "fulgor_stage_seconds",
-            "Wall time by stage: decode, prepare, recall (look-up of stored history), infer, shadow (inference of shadow"
-            " models), write",
+            "Wall time by stage: decode, prepare, recall (look-up of stored history), infer, shadow (inference of"
+            " shadow models), write",
             "stage",
         )
         self.stage_items = self._counter(

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from fulgor.consumer.batches import FlushReason
 from fulgor.consumer.metrics import Metrics
@@ -39,7 +40,7 @@ class StatusLine:
         self._before = (monotonic(), 0.0)
         self._logged = monotonic()
         console = Console(file=sys.stderr)
-        self._live = Status(title, console=console) if console.is_terminal else None
+        self._live = Status(Text(title), console=console) if console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -57,7 +58,8 @@ class StatusLine:
         now, messages = monotonic(), self._metrics.value("fulgor_messages_total")
         rate = (messages - self._before[1]) / max(now - self._before[0], 1e-3)
         if self._live is not None:
-            self._live.update(f"{self._title}  {rate:,.0f}/s  {summary(self._metrics)}")
+            # Not as markup, which a path or a pattern may look like.
+            self._live.update(Text(f"{self._title}  {rate:,.0f}/s  {summary(self._metrics)}"))
             self._before = (now, messages)
         elif now - self._logged >= _LOG_EVERY_S:
             log.info("%s  %.0f/s  %s", self._title, rate, summary(self._metrics))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fulgor.errors import ArchiveError, SettingsError
 from fulgor.replay.chunks import is_chunk_table
 from fulgor.replay.files import NPY_MAGIC
+from fulgor.replay.record.layout import PART
 
 __all__ = ["LARGEST_FILE", "convert", "load_arrays"]
 
@@ -135,9 +136,18 @@ def convert(source: Path, target: Path, *, allow_pickle: bool) -> int:
         table = np.concatenate(arrays)
     except (TypeError, ValueError) as error:
         raise ArchiveError(f"{source}: its chunks differ in type or length: {error}") from error
+    _write(target, table)
+    return len(table)
+
+
+def _write(target: Path, table: NDArray[np.void]) -> None:
+    """Write the array, whole or not at all."""
+    part = target.with_name(f"{target.name}{PART}")
     try:
-        with target.open("xb") as file:
+        with part.open("wb") as file:
             np.save(file, table, allow_pickle=False)
+        part.rename(target)
     except OSError as error:
         raise SettingsError(f"{target} cannot be written: {error.strerror}") from error
-    return len(table)
+    finally:
+        part.unlink(missing_ok=True)

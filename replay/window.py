@@ -52,7 +52,10 @@ def parse_window(text: str) -> Window:
     """
     if _DATE.fullmatch(text):
         start = _moment(text, text)
-        return Window(_ms(start), _ms(start + timedelta(days=1)))
+        try:
+            return Window(_ms(start), _ms(start + timedelta(days=1)))
+        except OverflowError:
+            raise SettingsError(f"--window {text}: the last day of the calendar has no end; write {text}/") from None
     begin, slash, end = text.partition("/")
     if not slash or not (begin or end):
         raise SettingsError(f"--window {text}: write a UTC date such as 2026-03-01, or START/END as ISO times")

@@ -100,11 +100,12 @@ def _told(*, quiet: bool) -> Iterator[_Teller]:
 
 def _print(report: DemoReport) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     for name, value in _figures(report):
-        console.print(f"[bold]{name:>9}[/]  {value}")
+        console.print(f"[bold]{name:>9}[/]  {escape(value)}")  # what a dead letter says is no markup
     console.print()
     console.print(_classes(report))
     console.print()

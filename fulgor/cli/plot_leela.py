@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from fulgor.errors import ArchiveError, ModelError
+from fulgor.errors import ArchiveError, MalformedError, ModelError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +124,8 @@ def _chunks(archive: Path) -> Iterator[LeelaChunk]:
 
     decode = LeelaDecoder()
     for message in open_archive(archive):
-        yield from (record for record in decode(message.value) if isinstance(record, LeelaChunk))
+        with suppress(MalformedError):
+            yield from [record for record in decode(message.value) if isinstance(record, LeelaChunk)]
 
 
 def _chosen(archive: Path, alert: str | None) -> LeelaChunk:

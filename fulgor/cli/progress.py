@@ -19,7 +19,7 @@ def progress(what: str) -> Iterator[Callable[[int, int | None], None]]:
     if not console.is_terminal:
         yield lambda done, total: None  # noqa: ARG005 - the bar's arguments
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as shown:
         task = shown.add_task(what, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

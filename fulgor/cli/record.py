@@ -107,15 +107,17 @@ def _is_past(window: Window | None) -> bool:
 def _progress(title: str) -> Iterator[Callable[[RecordReport, int], None]]:
     """Show one line on a terminal, nothing in a pipe."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield lambda report, pending: None  # noqa: ARG005 - the line's arguments
         return
-    with console.status(title) as status:
+    with console.status(Text(title)) as status:  # a pattern is no markup
 
         def show(report: RecordReport, pending: int) -> None:
-            status.update(f"{title}: {report.messages} messages in {report.files} files, {pending} in unfinished ones")
+            done = f"{report.messages} messages in {report.files} files, {pending} in unfinished ones"
+            status.update(Text(f"{title}: {done}"))
 
         yield show
 

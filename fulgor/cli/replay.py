@@ -134,7 +134,7 @@ def _progress(archive: Archive, loop: int, what: str) -> Iterator[Callable[[int,
         yield lambda count, rate: None  # noqa: ARG005 - the bar's arguments
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[done]} messages, {task.fields[rate]:.0f}/s"),

@@ -53,7 +53,7 @@ def stored(
         places = stored_places(connection, stream, alert)
         row = scored_alert(connection, stream, alert, model=model)
     picture = _PICTURES[stream](_message(places, recording, settings), alert, _line(row))
-    path = out or Path(f"{alert}.png")
+    path = out or Path(f"{alert.replace('/', '_')}.png")  # a site may be called anything
     write_figure(picture, path)
     typer.echo(path)
 

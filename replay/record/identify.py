@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -74,12 +75,11 @@ def identify_by(stream: Stream) -> Identify:
 
     def identify(value: bytes) -> list[Identity]:
         found: list[Identity] = []
-        try:
+        with suppress(MalformedError):
             for number, record in enumerate(stream.decode(value)):
                 if not isinstance(record, MalformedError):
-                    found += [Identity(*each, number) for each in find(record)]
-        except MalformedError:
-            return found
+                    with suppress(MalformedError):
+                        found += [Identity(*each, number) for each in find(record)]
         return found
 
     return identify

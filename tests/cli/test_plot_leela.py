@@ -78,3 +78,12 @@ def test_what_cannot_be_drawn_is_refused(archive: Path, chunks: list[LeelaChunk]
         run("pulses", archive, silent)
     with pytest.raises(ModelError, match="not of leela"):
         run("pulses", archive, chunks[0].id, "--model", SHIPPED / "ztf")
+
+
+def test_a_message_that_cannot_be_decoded_is_passed_over(
+    archive: Path, chunks: list[LeelaChunk], drawn: list[Figure], tmp_path: Path
+):
+    (tmp_path / "a.avro").write_bytes(archive.read_bytes()[:-1])
+    (tmp_path / "b.avro").write_bytes(archive.read_bytes())
+    run("chunk", tmp_path, chunks[3].id)
+    assert len(drawn) == 1

@@ -96,6 +96,19 @@ def test_a_pickled_file_is_converted_on_purpose_only(table, tmp_path: Path):
         convert(pickled, plain, allow_pickle=True)
 
 
+def test_a_conversion_that_is_cut_short_leaves_nothing(table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    np.save(tmp_path / "pickled.npy", {0: table}, allow_pickle=True)
+
+    def save(file, *_: object, **__: object) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(SettingsError, match="No space left"):
+        convert(tmp_path / "pickled.npy", tmp_path / "plain.npy", allow_pickle=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["pickled.npy"]
+
+
 @pytest.mark.parametrize("content", [{"a": os.system}, [os.getcwd], {"a": np.load}])
 def test_the_unpickler_admits_nothing_but_arrays(content, tmp_path: Path):
     np.save(tmp_path / "bad.npy", content, allow_pickle=True)

@@ -31,7 +31,9 @@ def test_what_a_text_names(text: str, start: int | None, end: int | None):
             assert (edge - 1 in window) is not inside
 
 
-@pytest.mark.parametrize("text", ["", "/", "yesterday", "2026-13-01", "2026-03-02/2026-03-01", "2026-03-01/now"])
+@pytest.mark.parametrize(
+    "text", ["", "/", "yesterday", "2026-13-01", "2026-03-02/2026-03-01", "2026-03-01/now", "9999-12-31"]
+)
 def test_what_names_none(text: str):
     with pytest.raises(SettingsError, match="--window"):
         parse_window(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fulgor.consumer.settings import Settings
+from fulgor.errors import MalformedError
 from fulgor.replay.chunks import encode_chunks
 from fulgor.replay.record.identify import identify_by
 from fulgor.replay.simulate.leela import simulate
@@ -18,10 +19,27 @@ class Preparing:
         self.decode, self.prepare = stream.decode, stream.prepare
 
 
+class Refusing(Preparing):
+    """The same, but the second record that it is given can become no row."""
+
+    def __init__(self, stream: LEELA) -> None:
+        super().__init__(stream)
+        self.given = 0
+        self.prepare = self._prepare
+        self._able = stream.prepare
+
+    def _prepare(self, record: object) -> object:
+        self.given += 1
+        if self.given == 2:
+            raise MalformedError("no row")
+        return self._able(record)
+
+
 def test_what_a_stream_offers_agrees_with_its_rows(monkeypatch: pytest.MonkeyPatch):
     stream = LEELA(Settings())
     value = encode_chunks([chunk.record for chunk in simulate(3, 5)])
     rows = identify_by(Preparing(stream))(value)
+    assert identify_by(Refusing(stream))(value) == [one for one in rows if one.record != 1]
     monkeypatch.setattr(LEELA, "prepare", None)  # not needed
     found = identify_by(stream)(value)
     chunks = [row for row in rows if "#" not in row.alert]
