@@ -13,11 +13,11 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from fulgor.errors import SettingsError
 
@@ -75,8 +75,16 @@ class Settings(BaseModel):
     wave_slowness: float | None = Field(
         None, gt=0.9, lt=1.1, description="speed of light over that of the waves beneath; default: as simulated"
     )
+    recordings: Annotated[tuple[Path, ...], BeforeValidator(lambda value: _paths(value))] = Field(
+        (), description="recordings in which the job late-history looks for messages; in the environment by colons"
+    )
     schemas: str | None = Field(None, description="schema registry URL or folder, for Confluent-framed messages")
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict, description="passed to librdkafka")
+
+
+def _paths(value: object) -> object:
+    """Return what the environment gives in the form of a search path as a list."""
+    return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 def config_path(given: Path | None = None) -> Path | None:

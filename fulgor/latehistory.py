@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from fulgor.consumer.settings import Settings
-from fulgor.errors import BrokerError, ModelError
+from fulgor.errors import ArchiveError, BrokerError, ModelError
 from fulgor.storage.database import Connection
 from fulgor.storage.history import find_late
 from fulgor.storage.registry import Model, get_model
@@ -29,7 +29,7 @@ def settle_history(connection: Connection, settings: Settings) -> str:
     connection : Connection
         In autocommit mode.
     settings : Settings
-        Of them: the database, the broker, the models' store and device.
+        Of them: the database, the broker, the recordings, the models' store and device.
 
     Returns
     -------
@@ -54,8 +54,13 @@ def _finder(connection: Connection, settings: Settings) -> MessageFinder:
     if not has_topics_waiting(connection):
         return MessageFinder()
     try:
-        return MessageFinder(Cluster(settings.bootstrap, settings.kafka))
+        cluster = Cluster(settings.bootstrap, settings.kafka)
     except BrokerError as error:
+        log.warning("rows whose messages lie in a topic and in no recording wait: %s", error)
+        cluster = None
+    try:
+        return MessageFinder(cluster, settings.recordings)
+    except ArchiveError as error:  # a disk may be away for an hour: nothing is given up for it
         log.warning("rows whose messages lie in a topic wait: %s", error)
         return MessageFinder()
 

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+from fulgor.errors import ArchiveError
 from fulgor.replay.alerttime import alert_time_ms
 
-__all__ = ["RECORDING", "TIME_HEADER", "Archive", "ArchiveIdentity", "ArchivedMessage", "is_recording"]
+__all__ = [
+    "RECORDING",
+    "TIME_HEADER",
+    "Archive",
+    "ArchiveIdentity",
+    "ArchivedMessage",
+    "is_recording",
+    "require_recording",
+]
 
 RECORDING: Final = "recording.json"
 """The file that makes a folder a recording."""
@@ -148,3 +157,15 @@ class Archive(Protocol):
 def is_recording(path: Path) -> bool:
     """Say whether a folder holds what ``fulgor replay record`` wrote."""
     return (path / RECORDING).is_file()
+
+
+def require_recording(path: Path) -> None:
+    """Refuse what ``fulgor replay record`` did not write.
+
+    Raises
+    ------
+    ArchiveError
+        It is no recording.
+    """
+    if not is_recording(path):
+        raise ArchiveError(f"{path}: not a recording: there is no {RECORDING}")

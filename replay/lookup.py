@@ -18,7 +18,7 @@ from fulgor.consumer.kafkaadmin import Cluster
 from fulgor.consumer.messages import Partition
 from fulgor.errors import ArchiveError, TopicError
 from fulgor.replay.archive import open_archive
-from fulgor.replay.archived import Archive, ArchivedMessage, is_recording
+from fulgor.replay.archived import Archive, ArchivedMessage, require_recording
 from fulgor.storage.places import StoredPlace
 
 __all__ = ["ARCHIVE", "MessageFinder"]
@@ -47,8 +47,7 @@ class MessageFinder:
         from fulgor.replay.recorded import RecordedArchive  # pyarrow only where it is needed
 
         for path in recordings:
-            if not is_recording(path):
-                raise ArchiveError(f"{path}: not a recording")
+            require_recording(path)
         self._cluster = cluster
         self._recordings = [RecordedArchive(path) for path in recordings]
         self._archives: dict[str, Archive | None] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from fulgor.cli.output import JSON, emit
-from fulgor.cli.session import DATABASE, opened
+from fulgor.cli.session import DATABASE, opened, opened_by
 
 __all__ = ["app"]
 
@@ -20,6 +20,9 @@ def run(
     retry_gone: bool = typer.Option(
         False, "--retry-gone", help="late-history: look again for messages that were gone; their archive may be back."
     ),
+    recording: list[Path] = typer.Option(
+        [], metavar="RECORDING", help="late-history: look for messages here, too; what 'fulgor replay record' wrote."
+    ),
     database: str = DATABASE,
     config: Path = typer.Option(None, help="Config file (TOML)."),
 ) -> None:
@@ -29,12 +32,15 @@ def run(
     from fulgor.consumer.settings import load_settings
     from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.jobs import run_jobs
+    from fulgor.replay.archived import require_recording
     from fulgor.storage.rescores import reopen
 
     set_up_logging()
-    settings = load_settings({"database": database}, config=config)
+    settings = load_settings({"database": database, "recordings": recording or None}, config=config)
+    for path in settings.recordings:
+        require_recording(path)  # now, not in the night when a row first needs it
     if retry_gone:
-        with opened(database) as connection:
+        with opened_by(settings) as connection:
             reopen(connection)
     stopping = Stopping()
     with stopped_by_signals(stopping):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fulgor.errors import ArchiveError
-from fulgor.replay.archived import is_recording
+from fulgor.replay.archived import require_recording
 from fulgor.replay.record.coverage import Ranges
 from fulgor.replay.record.folder import RecordingFolder, read_marker
 from fulgor.replay.record.identify import Identify
@@ -104,8 +104,7 @@ def check_recording(path: Path, identify: Identify | None = None) -> Check:
     ArchiveError
         It is no recording.
     """
-    if not is_recording(path):
-        raise ArchiveError(f"{path}: not a recording: there is no recording.json")
+    require_recording(path)
     folder = RecordingFolder(path, read_marker(path).cluster)
     if identify is not None:
         folder.clean(identify)

@@ -47,6 +47,14 @@ def test_an_error_names_where_the_value_came_from(tmp_path: Path, flags, environ
         load_settings(flags, config=file(tmp_path, text), environment=environment)
 
 
+def test_recordings_come_as_a_list_or_like_a_search_path(tmp_path: Path):
+    listed = load_settings(config=file(tmp_path, 'recordings = ["a", "b"]'), environment={})
+    assert listed.recordings == (Path("a"), Path("b"))
+    named = load_settings(config=file(tmp_path, ""), environment={"FULGOR_RECORDINGS": "a:b"})
+    assert named.recordings == listed.recordings
+    assert load_settings({"recordings": [Path("c")]}, environment={"FULGOR_RECORDINGS": "a"}).recordings == (Path("c"),)
+
+
 def test_an_unknown_setting_in_the_file_is_refused_with_those_there_are(tmp_path: Path):
     with pytest.raises(SettingsError, match=r"unknown setting 'batchsize'.*batch_size"):
         load_settings(config=file(tmp_path, "batchsize = 3"), environment={})

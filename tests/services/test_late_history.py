@@ -15,6 +15,9 @@ import psycopg
 import pytest
 import torch
 from confluent_kafka import Producer
+from faketopic import TOPIC, FakeTopic
+from faketopic import message as topic_message
+from faketopic import record as record_topic
 from remembering import random_model
 from typer.testing import CliRunner
 
@@ -239,4 +242,39 @@ def test_messages_come_from_the_topic(
             " JOIN fulgor.latent e ON e.object = l.object AND e.time = h.time WHERE h.alert IS DISTINCT FROM e.alert"
         ).fetchall()
         assert missing == []
+        assert check(connection).closed
+
+
+def test_what_a_topic_has_forgotten_comes_from_its_recording(
+    database: str, alerts, model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("FULGOR_DATABASE", database)
+    monkeypatch.setenv("FULGOR_BOOTSTRAP", "127.0.0.1:1")
+    monkeypatch.setattr("fulgor.consumer.kafkaadmin._TIMEOUT_S", 0.0)  # nobody answers there anyway
+    with connect(database, vectors=False) as connection:
+        migrate(connection, [ZTF.table])
+    values = [encode([alert.record]) for alert in reversed(alerts[:24])]
+    (tmp_path / "read").mkdir()
+    for place, value in enumerate(values):
+        (tmp_path / "read" / f"{place:03}.avro").write_bytes(value)
+    take_in(database, model, tmp_path / "read")
+    record_topic(FakeTopic([topic_message(0, *each) for each in enumerate(values)]), tmp_path / "nights")
+    runner = CliRunner()
+    with connect(database) as connection:
+        # As if these messages had been read from the topic that was recorded.
+        connection.execute(
+            "UPDATE fulgor.feed SET cluster = %s, topic = %s, topic_id = 'id-1'", [FakeTopic.cluster, TOPIC]
+        )
+        assert runner.invoke(app, ["jobs", "run"]).exit_code == 0
+        late = read_backlog(connection).late
+        assert late > 3  # they wait: no broker answers
+        away = Settings(bootstrap="127.0.0.1:1", database=database, recordings=(tmp_path / "away",))
+        assert settle_history(connection, away) == f"0 rows late, 0 revised, 0 gone, {late} wait"
+        refused = runner.invoke(app, ["jobs", "run", "--recording", str(tmp_path)])
+        assert "not a recording" in str(refused.exception)
+        told = runner.invoke(app, ["jobs", "run", "--recording", str(tmp_path / "nights")])
+        assert told.exit_code == 0, told.exception
+        assert (read_backlog(connection).gone, read_backlog(connection).late) == (0, 0)
+        revised = "SELECT count(*) FROM fulgor.latent WHERE revised_at IS NOT NULL"
+        assert connection.execute(revised).fetchall() == [(late,)]
         assert check(connection).closed
