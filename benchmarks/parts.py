@@ -18,20 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from fulgor.cli.train_ztf import joined, read, read_labelled
-from fulgor.cli.tune_ztf import _alerts, _divided
-from fulgor.consumer.settings import load_settings
+from fulgor.cli.tune_ztf import material, read_alerts
 from fulgor.models.adaptation import FineTuning
-from fulgor.models.card import read_card
-from fulgor.models.cuda import load_network
 from fulgor.models.evaluation.folds import outer_folds, splits
 from fulgor.models.evaluation.metrics import accuracy, balanced_accuracy
 from fulgor.models.evaluation.result import Evaluation, paired, slug
 from fulgor.models.evaluation.validation import cross_validate
 from fulgor.models.finetuning import TuningConfig
-from fulgor.models.layout import CLASSES
 from fulgor.models.ztf import ZtfNetwork
-from fulgor.streams.registry import instrument
 
 
 class Variant(NamedTuple):
@@ -87,16 +81,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="variants whose names contain this")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    ztf = instrument("ztf", load_settings({}))
-    alerts = _alerts([given.data], None)
-    more = joined([read(ztf, given.cache, given.unlabelled).dataset({}, CLASSES)])
-    _, others = _divided(more, set(alerts.objects.tolist()))
-    simulated = read_labelled(ztf, given.cache, given.rehearse, None)
-    base = load_network(given.base, read_card(given.base))
+    alerts = read_alerts([given.data], None)
+    found = material(
+        given.base, [given.unlabelled], given.rehearse, set(alerts.objects.tolist()), cache=given.cache
+    )  # fmt: skip
     for variant in VARIANTS:
         if given.only in variant.name and not (given.out / f"{slug(variant.name)}.npz").exists():
             config = TuningConfig(seed=variant.seed, rehearsed=variant.rehearsed)
-            method = Uncalibrated(changed(base, variant), others, simulated, config)
+            method = Uncalibrated(changed(found.base, variant), found.others, found.rehearsal, config)
             method.name = variant.name
             cross_validate(method, alerts, splits(outer_folds(alerts.objects, alerts.labels)))[""].save(given.out)
             print("done:", variant.name, flush=True)

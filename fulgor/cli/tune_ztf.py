@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from fulgor.models.evaluation.result import Evaluation
     from fulgor.models.evaluation.validation import Method
     from fulgor.models.training import TrainedModel
+    from fulgor.models.ztf import ZtfNetwork
 
-__all__ = ["Tuning", "tune_ztf", "tuning"]
+__all__ = ["Material", "Tuning", "material", "read_alerts", "tune_ztf", "tuning"]
 
 COMPARED = ("metadata only", "metadata only, forest", "provenance only", "provenance only, forest")
 """Rulers that stand beside the figures on the card."""
@@ -66,7 +67,7 @@ def tune_ztf(
     from fulgor.models.staging import make_folder
 
     make_folder(out)
-    alerts = _alerts(archives, labels)
+    alerts = read_alerts(archives, labels)
     method, reference, card, others = tuning(
         base, unlabelled, rehearse, set(alerts.objects.tolist()), seed=seed, cache=cache, history_stamps=history_stamps
     )
@@ -109,6 +110,30 @@ class Tuning(NamedTuple):
     others: int
 
 
+class Material(NamedTuple):
+    """What a tuning is made of, beside the alerts that it is tuned on.
+
+    Parameters
+    ----------
+    base : ZtfNetwork
+        Where it starts.
+    card : dict
+        Of the base.
+    reference : Dataset
+        Alerts of the frozen score reference.
+    others : Dataset
+        Further alerts without labels.
+    rehearsal : Dataset
+        Labelled simulated ones.
+    """
+
+    base: ZtfNetwork
+    card: dict[str, Any]
+    reference: Dataset
+    others: Dataset
+    rehearsal: Dataset
+
+
 def tuning(
     base: Path, unlabelled: Sequence[Path], rehearse: Path, measured: set[str], *,
     seed: int, cache: Path | None, history_stamps: bool = False,
@@ -125,10 +150,22 @@ def tuning(
     ModelError
         The base was trained with another preparation.
     """
-    from fulgor.consumer.settings import load_settings
     from fulgor.models.adaptation import FineTuning
-    from fulgor.models.cuda import load_network
     from fulgor.models.finetuning import TuningConfig
+
+    found = material(base, unlabelled, rehearse, measured, cache=cache)
+    method = FineTuning(
+        found.base, found.others, found.rehearsal, TuningConfig(seed=seed), history=history_stamps
+    )  # fmt: skip
+    return Tuning(method, found.reference, found.card, len(found.others))
+
+
+def material(
+    base: Path, unlabelled: Sequence[Path], rehearse: Path, measured: set[str], *, cache: Path | None
+) -> Material:
+    """Read what a tuning is made of; parameters and errors as those of :func:`tuning`."""
+    from fulgor.consumer.settings import load_settings
+    from fulgor.models.cuda import load_network
     from fulgor.models.layout import CLASSES
     from fulgor.streams.registry import instrument
 
@@ -137,9 +174,7 @@ def tuning(
     more = joined([read(ztf, cache, path).dataset({}, CLASSES) for path in unlabelled])
     reference, others = _divided(more, measured)
     rehearsal = read_labelled(ztf, cache, rehearse, None)
-    network, config = load_network(base, card), TuningConfig(seed=seed)
-    method = FineTuning(network, others, rehearsal, config, history=history_stamps)
-    return Tuning(method, reference, card, len(others))
+    return Material(load_network(base, card), card, reference, others, rehearsal)
 
 
 def _card(base: Path, preparation: str) -> dict[str, Any]:
@@ -154,7 +189,8 @@ def _card(base: Path, preparation: str) -> dict[str, Any]:
     return card
 
 
-def _alerts(archives: Sequence[Path], labels: Path | None) -> AlertSet:
+def read_alerts(archives: Sequence[Path], labels: Path | None) -> AlertSet:
+    """Return the labelled alerts of archives, and tell what was left out."""
     from fulgor.models.evaluation.alerts import AlertSet
     from fulgor.replay.labelled import labelled_alerts
 
