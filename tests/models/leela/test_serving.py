@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from fulgor.errors import ModelError
+from fulgor.models.leela.layout import COMBINED, SCORES
 from fulgor.models.leela.serving import LeelaModel, load
 from fulgor.models.serving import SHIPPED
-from fulgor.preprocessing.leela import DEFAULT
+from fulgor.preprocessing.leela import DEFAULT, PreparedChunk, prepare
+from fulgor.preprocessing.leela.chunk import chunk_of
+from fulgor.preprocessing.records import AvroRecord
+from fulgor.replay.simulate.leela import simulate
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,8 @@ def rows(chunks: int, pulses: int) -> dict[str, np.ndarray]:
 def test_it_belongs_to_this_preparation(model):
     assert model.preprocessing_hash == DEFAULT.content_hash
     assert model.card["metrics"]["simulated"] is True
+    assert model.scores == SCORES
+    assert tuple(model.card["reference"]["combined"]) == COMBINED
 
 
 def test_files_stay_small():
@@ -52,6 +59,34 @@ def test_a_chunk_is_its_strangest_pulse(model, pulses):
     np.testing.assert_array_equal(latent[:, 0], latent[np.arange(6), 1 + strangest])
     assert found["probabilities"].sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert ((anomaly >= 0) & (anomaly <= 1)).all()
+
+
+PULSE_AT = 1560
+
+
+def crops(steps: tuple[int, ...]) -> list[PreparedChunk]:
+    """Return prepared crops of one stretch of noise: a pulse in the middle, a stronger one beyond some crops' edge."""
+    [simulated] = simulate(1, 4)
+    chunk = chunk_of(AvroRecord(0, simulated.record, b""))
+    stretch = np.random.default_rng(2).normal(0, 30, 3072)
+    for at, strength in ((PULSE_AT, 900), (2078, 2000)):
+        since = np.arange(200) - 40.0
+        stretch[at - 40 : at + 160] += strength * np.sin(since * 0.5) * np.exp(-np.abs(since) / 12)
+    return [prepare(dataclasses.replace(chunk, samples=stretch[1024 + step : 2048 + step])) for step in steps]
+
+
+def test_a_pulse_is_as_strange_wherever_in_its_chunk_it_lies(model):
+    found, latents = [], []
+    steps = (0, -64, -32, 32, 64)
+    for step, crop in zip(steps, crops(steps), strict=True):
+        away = [abs(pulse.peak + 1024 + step - PULSE_AT) for pulse in crop.pulses]
+        at = away.index(min(away))
+        batch = {name: array[None] for name, array in crop.arrays.items()}
+        one = model.predict({**batch, "pulse": np.array([at + 1]), "chunk": np.zeros((1, 2), int)})
+        found.append([one["anomaly"][0], *(one["scores"][0, SCORES.index(name)] for name in COMBINED)])
+        latents.append(one["latent"][0])
+    np.testing.assert_allclose(found, found[:1] * 5, rtol=0, atol=0.01)
+    assert np.abs(np.subtract(latents, latents[0])).max() > 0.1  # it does know the other pulse, where there is one
 
 
 def test_company_in_a_batch_changes_nothing(model):
