@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,15 +48,10 @@ def train(
         raise SettingsError(f"there is no training for stream {stream!r}; it exists for ztf and leela")
     _require("onnx", "onnxscript", "sklearn", "zuko", "coniferest")
     out, name = out or Path(f"model-{stream}"), name or stream
-    if stream == "leela" or from_model is not None:
-        _alone()
     if stream == "leela":
-        if history_stamps:
-            raise SettingsError("--history-stamps is for ztf: leela's model takes no history")
         from fulgor.cli.train_leela import train_leela
 
-        if len(archive) > 1:
-            raise SettingsError("leela is trained on one archive; give --archive once")
+        _check_leela(archive, history_stamps=history_stamps)
         train_leela(
             archive[0], labels, out, name=name, simulated=simulated, epochs=epochs, seed=seed, threads=threads,
             device=device,
@@ -64,24 +60,39 @@ def train(
     import torch
 
     torch.set_num_threads(threads)
-    if from_model is None:
-        from fulgor.cli.train_ztf import train_ztf
-        from fulgor.models.fitting import TrainingConfig
+    if from_model is not None:
+        from fulgor.cli.tune_ztf import tune_ztf
 
-        config = TrainingConfig(size=size, width=width, epochs=epochs, seed=seed)
-        train_ztf(
-            archive, labels, out, config, name=name, simulated=simulated, device=device, cache=cache,
-            history_stamps=history_stamps,
+        tune_ztf(
+            archive, labels, out, from_model, unlabelled, _rehearsal(unlabelled, rehearse),
+            name=name, seed=seed, cache=cache, history_stamps=history_stamps,
         )  # fmt: skip
         return
-    from fulgor.cli.tune_ztf import tune_ztf
+    from fulgor.cli.train_ztf import train_ztf
+    from fulgor.models.fitting import TrainingConfig
 
-    if rehearse is None or not unlabelled:
-        raise SettingsError("--from-model needs --unlabelled and --rehearse as well, see `fulgor train --help`")
-    tune_ztf(
-        archive, labels, out, from_model, unlabelled, rehearse, name=name, seed=seed, cache=cache,
+    config = TrainingConfig(size=size, width=width, epochs=epochs, seed=seed)
+    train_ztf(
+        archive, labels, out, config, name=name, simulated=simulated, device=device, cache=cache,
         history_stamps=history_stamps,
     )  # fmt: skip
+
+
+def _check_leela(archives: Sequence[Path], *, history_stamps: bool) -> None:
+    """Refuse what only ztf has."""
+    _alone()
+    if history_stamps:
+        raise SettingsError("--history-stamps is for ztf: leela's model takes no history")
+    if len(archives) > 1:
+        raise SettingsError("leela is trained on one archive; give --archive once")
+
+
+def _rehearsal(unlabelled: Sequence[Path], rehearse: Path | None) -> Path:
+    """Return the archive to rehearse with; refuse a tuning that lacks an archive."""
+    _alone()
+    if rehearse is None or not unlabelled:
+        raise SettingsError("--from-model needs --unlabelled and --rehearse as well, see `fulgor train --help`")
+    return rehearse
 
 
 def _alone() -> None:

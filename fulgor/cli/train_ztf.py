@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,9 +91,12 @@ def train_ztf(
     with staged(out) as folder:
         save(model, folder, name=name, preprocessing_hash=preparation, data=data)
         card = _scored(model, dataset, config.seed, folder, f"held out of {', '.join(data['archives'])}")
-    metrics, kind = card["metrics"], "simulated" if simulated else "real"
-    typer.echo(
-        f"model {card['model_hash']} in {out}\n{kind} alerts, held out by object: accuracy {metrics['accuracy']:.3f}, "
+    typer.echo(f"model {card['model_hash']} in {out}\n{_said(card['metrics'], simulated=simulated)}")
+
+
+def _said(metrics: Mapping[str, Any], *, simulated: bool) -> str:
+    return (
+        f"{'simulated' if simulated else 'real'} alerts, held out by object: accuracy {metrics['accuracy']:.3f}, "
         f"balanced {metrics['balanced_accuracy']:.3f}, macro F1 {metrics['macro_f1']:.3f} over {metrics['alerts']} "
         f"alerts (metadata alone: {metrics['metadata_only']['accuracy']:.3f})"
     )
