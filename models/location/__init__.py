@@ -1,7 +1,8 @@
 """Where lightning struck: pulses of several sites to strokes with error ellipses. Numpy and scipy only.
 
-``timing`` reads arrival times off a pulse's window, ``associate`` finds which pulses are one stroke,
-``solve`` fits position and time on the ellipsoid, ``phase`` sharpens it with the waves beneath the
+``timing`` reads arrival times off a pulse's window; ``companies`` proposes which pulses are one stroke,
+``search`` decides in which order they are asked, ``trials`` tries many of them at once; ``fit`` and
+``solve`` find position and time on the ellipsoid, ``phase`` sharpens them with the waves beneath the
 envelopes.
 """
 

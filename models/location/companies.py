@@ -6,6 +6,7 @@ where fits begin.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from fulgor.models.location.model import Propagation, Sighting
 from fulgor.models.location.solve import LEAST_SITES
 from fulgor.models.location.strengths import COARSE, are_of_one_source, loss
-from fulgor.preprocessing.leela.geodesy import distance_m
+from fulgor.preprocessing.leela.geodesy import Stations, distance_m
 
 __all__ = ["Company", "Network", "Pulses"]
 
@@ -25,6 +26,8 @@ _MARGIN_DEG = 8.0  # of the map beyond the outermost receivers
 _COARSE_US = 220.0  # a wave's way through half a cell, and an edge's uncertainty
 _CHOICES = 4  # companies that a pulse proposes
 _LOOKED_AT = 400  # cells, to find them
+_FIRST = 64  # of them, which mostly are enough
+_FEWER_US = 1e6  # by how much a cell ranks lower for each site that fits less
 _US = 1000
 
 Floats = NDArray[np.float64]
@@ -44,9 +47,11 @@ class Network:
 
     def __init__(self, places: Floats, propagation: Propagation) -> None:
         self.places, self.propagation = places, propagation
+        self.stations = Stations(*places.T)
         self.cells = _grid(places)
         distance = distance_m(*places.T[:, :, None], *self.cells.T[:, None, :])
         self.travel_us = propagation.travel_us(distance)
+        self.roughly_us = self.travel_us.astype(np.float32)
         self.loss = loss(distance)
 
     @cached_property
@@ -56,9 +61,9 @@ class Network:
         farthest = distance_m(one[..., 0], one[..., 1], other[..., 0], other[..., 1]).max()
         return float(self.propagation.travel_us(farthest) + _COARSE_US)
 
-    def distance(self, lat: float, lon: float) -> Floats:
-        """Return the distances of a place from all receivers, metres."""
-        return distance_m(lat, lon, self.places[:, 0], self.places[:, 1])
+    def distance(self, lat: Floats, lon: Floats) -> Floats:
+        """Return the distances of places from all receivers, metres: float64 (places, sites)."""
+        return self.stations.seen_from(lat, lon).distance_m
 
 
 class Company(NamedTuple):
@@ -71,6 +76,11 @@ class Company(NamedTuple):
     seed: int
     members: tuple[int, ...]
     cell: int
+
+    @property
+    def question(self) -> tuple[tuple[int, ...], int]:
+        """Which pulses are to be tried from where."""
+        return self.members, self.cell
 
 
 class Pulses:
@@ -109,43 +119,52 @@ class Pulses:
         sites, first = np.unique(self.site[near], return_index=True)
         if len(sites) + 1 < LEAST_SITES:
             return []
-        travel = self._network.travel_us
-        ahead = travel[self.site[near]] - travel[self.site[seed]]
-        apart = np.abs(ahead + (self.time[seed] - self.time[near])[:, None])
-        nearest = np.minimum.reduceat(apart, first, axis=0)
+        parts = [slice(*ends) for ends in itertools.pairwise([*first.tolist(), len(near)])]
+        since = (self.time[seed] - self.time[near])[:, None]
+        cells = self._foremost(seed, near, parts, since)
+        travel = self._network.travel_us[:, cells]
+        apart = np.abs(travel[self.site[near]] - travel[self.site[seed]] + since)
+        nearest = np.stack([apart[part].min(axis=0) for part in parts])
         fits = nearest < _COARSE_US
         count = fits.sum(axis=0)
-        cells = _foremost(count)
-        mean = np.where(fits[:, cells], nearest[:, cells], 0.0).sum(axis=0) / np.maximum(count[cells], 1)
-        order = np.lexsort((mean, -count[cells]))[:_LOOKED_AT]
-        cells, mean = cells[order], mean[order]
-        parts = np.split(np.arange(len(near)), first[1:])
-        members = np.full((len(cells), len(self._network.places)), -1)
-        for row, (site, part) in enumerate(zip(sites.tolist(), parts, strict=True)):
-            best = near[part][apart[part][:, cells].argmin(axis=0)]
-            members[:, site] = np.where(fits[row, cells], best, -1)
+        mean = np.where(fits, nearest, 0.0).sum(axis=0) / np.maximum(count, 1)
+        order = np.argsort(mean - count * _FEWER_US, kind="stable")[:_LOOKED_AT]
+        members = np.full((len(order), len(self._network.places)), -1)
+        for site, part, fit in zip(sites.tolist(), parts, fits[:, order], strict=True):
+            number = (
+                near[part.start] if part.stop - part.start == 1 else near[part][apart[part][:, order].argmin(axis=0)]
+            )
+            members[:, site] = np.where(fit, number, -1)
         members[:, self.site[seed]] = seed
-        return self._chosen(seed, members, cells, mean)
+        return self._chosen(seed, members, cells[order], mean[order])
+
+    def _foremost(self, seed: int, near: Places, parts: Sequence[slice], since: Floats) -> Places:
+        """Return the cells at which most sites fit: enough of them to look at, and all that are as good."""
+        travel = self._network.roughly_us
+        ahead = travel[self.site[near]] - travel[self.site[seed]]
+        ahead += since.astype(np.float32)
+        fits = np.abs(ahead, out=ahead) < _COARSE_US
+        count = np.zeros(fits.shape[1], np.uint8)
+        for part in parts:
+            count += fits[part.start] if part.stop - part.start == 1 else fits[part].any(axis=0)
+        each = np.bincount(count)
+        least = len(each) - 1 - int(np.argmax(np.cumsum(each[::-1]) >= min(_LOOKED_AT, len(count))))
+        return np.flatnonzero(count >= least)
 
     def _chosen(self, seed: int, members: Places, cells: Places, mean: Floats) -> list[Company]:
-        amplitude = np.where(members < 0, np.nan, self.amplitude[members])
-        alike = are_of_one_source(amplitude, self._network.loss[:, cells].T, self.at_work, COARSE)
         found: dict[tuple[int, ...], Company] = {}
-        for row in np.flatnonzero(alike).tolist():
-            company = tuple(sorted(set(members[row].tolist()) - {-1}))
-            if len(company) < LEAST_SITES or len(found) == _CHOICES:
-                break
-            if company not in found:
-                rank = (-len(company), float(mean[row]), self.sightings[seed].id, len(found))
-                found[company] = Company(*rank, seed, company, int(cells[row]))
+        for some in (slice(0, _FIRST), slice(_FIRST, None)):
+            amplitude = np.where(members[some] < 0, np.nan, self.amplitude[members[some]])
+            losses = self._network.loss[:, cells[some]].T
+            alike = are_of_one_source(amplitude, losses, self.at_work, COARSE)
+            for row in (some.start + np.flatnonzero(alike)).tolist():
+                company = tuple(sorted(set(members[row].tolist()) - {-1}))
+                if len(company) < LEAST_SITES or len(found) == _CHOICES:
+                    return list(found.values())
+                if company not in found:
+                    rank = (-len(company), float(mean[row]), self.sightings[seed].id, len(found))
+                    found[company] = Company(*rank, seed, company, int(cells[row]))
         return list(found.values())
-
-
-def _foremost(count: NDArray[np.int_]) -> Places:
-    """Return the cells at which most sites fit: enough of them to look at, and all that are as good."""
-    each = np.bincount(count)
-    least = len(each) - 1 - int(np.argmax(np.cumsum(each[::-1]) >= min(_LOOKED_AT, len(count))))
-    return np.flatnonzero(count >= least)
 
 
 def _grid(places: Floats) -> Floats:

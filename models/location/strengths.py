@@ -21,6 +21,7 @@ _HEARD = 2.5
 _SITES_A_CONTRADICTION = 5
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 def loss(distance_m: Floats) -> Floats:
@@ -32,7 +33,9 @@ def loss(distance_m: Floats) -> Floats:
 _NEAREST_LOSS = float(loss(np.array(_NEAREST_M)))
 
 
-def are_of_one_source(amplitude: Floats, losses: Floats, at_work: NDArray[np.bool_], worst: float) -> NDArray[np.bool_]:
+def are_of_one_source(
+    amplitude: Floats, losses: Floats, at_work: NDArray[np.bool_], worst: Floats | float
+) -> NDArray[np.bool_]:
     """Tell of each place whether it may be where the source was.
 
     Parameters
@@ -43,8 +46,8 @@ def are_of_one_source(amplitude: Floats, losses: Floats, at_work: NDArray[np.boo
         float64 (places, sites): on the way to each site.
     at_work : ndarray
         bool (sites,): which of them would have sent a pulse.
-    worst : float
-        `COARSE` or `FINE`.
+    worst : float or ndarray
+        `COARSE`, `FINE` or `FINE_OF_FEW`; of each place where it is an array.
     """
     heard = ~np.isnan(amplitude)
     far = heard & (losses > _NEAREST_LOSS)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fulgor.models.location import Propagation, Sighting, solve, timing
-from fulgor.models.location.phase import refine
-from fulgor.preprocessing.leela.geodesy import distance_m
+from fulgor.models.location.phase import Waves, refine
+from fulgor.preprocessing.leela.geodesy import Stations, distance_m
 from fulgor.replay.simulate.leela.network import NETWORK
 
 STEP_US = 9.142857
@@ -61,6 +61,7 @@ def test_a_wave_that_was_taken_a_cycle_late_is_put_right(sign: float):
         Sighting(str(n), str(n), round(time * 1000), 1.0, slipped if n == 4 else usual) for n, time in enumerate(at)
     ]
     envelope = solve(places, at, Propagation(1.0022, 20.0, 20.0), (51.0, 0.0))
-    found = refine(sightings, places, 0, envelope, wave)
+    numbers = np.arange(5)
+    (found,) = refine(Waves(sightings, 0), numbers[None], [numbers], [envelope], Stations(*places.T), wave)
     assert found.cycles == (0, 0, 0, 0, -1)
     assert (found.solution.lat, found.solution.lon) == pytest.approx((50.0, 1.0), abs=0.005)
