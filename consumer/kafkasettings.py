@@ -1,4 +1,4 @@
-"""librdkafka's settings of a group member: ours, the user's, and those that nobody may touch."""
+"""librdkafka's settings of a group member and of a producer: ours, the user's, and those that nobody may touch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from fulgor.errors import SettingsError
 
-__all__ = ["member_config"]
+__all__ = ["member_config", "producer_config"]
 
 # Measured: the default of 1,000 ms halves the throughput whenever the local queue fills up.
 _CLIENT = {
@@ -22,6 +22,8 @@ _CLIENT = {
 }
 # librdkafka refuses these under KIP-848: the broker decides.
 _CLASSIC_ONLY = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type")
+# What makes "delivered" mean delivered once.
+_DELIVERY: Mapping[str, Any] = {"enable.idempotence": True, "acks": "all"}
 _OWN = ("enable.auto.commit", "auto.offset.reset", "enable.partition.eof", "group.id", "group.protocol")
 
 
@@ -67,3 +69,26 @@ def _refuse_classic(passed: Mapping[str, Any]) -> None:
                 f"kafka setting {name} is not allowed under group.protocol=consumer: the broker decides it;"
                 " remove it or set group_protocol = classic"
             )
+
+
+def producer_config(passed: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a producer that neither loses nor doubles a message.
+
+    Parameters
+    ----------
+    passed : mapping
+        The cluster's settings with the user's.
+    defaults : mapping
+        What stands where the user says nothing.
+
+    Raises
+    ------
+    SettingsError
+        One of the user's would have messages lost or doubled.
+    """
+    for name, value in _DELIVERY.items():
+        if str(passed.get(name, value)).lower() != str(value).lower():
+            raise SettingsError(
+                f"kafka setting {name}={passed[name]}: is fixed to {value}, or messages could be lost or doubled"
+            )
+    return {**defaults, **passed, **_DELIVERY}

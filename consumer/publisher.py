@@ -18,6 +18,7 @@ import psycopg
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.consumer.kafkasettings import producer_config
 from fulgor.consumer.metrics import Metrics
 from fulgor.errors import DatabaseError, SettingsError, TopicError
 from fulgor.storage.database import ANSWER_S, Connection, connect, location
@@ -31,7 +32,6 @@ _ROWS = 500
 _LOOK_S = 0.5
 _RETRY_S = 5.0
 _DELIVERY_S = 10.0
-_FIXED: Mapping[str, Any] = {"enable.idempotence": True, "acks": "all"}
 _DEFAULTS: Mapping[str, Any] = {"linger.ms": 5, "delivery.timeout.ms": int(_DELIVERY_S * 1000)}
 
 
@@ -178,14 +178,9 @@ class Publisher:
         return delivered
 
     def _open_producer(self) -> Producer:
-        config = self._cluster.config
-        for name, value in _FIXED.items():
-            if str(config.get(name, value)).lower() != str(value).lower():
-                raise SettingsError(
-                    f"kafka setting {name}={config[name]}: is fixed to {value} for --alerts-to, or anomalies are lost"
-                )
+        config = producer_config(self._cluster.config, _DEFAULTS)
         try:
-            return Producer({**_DEFAULTS, **config, **_FIXED, "error_cb": self._on_error})
+            return Producer(config | {"error_cb": self._on_error})
         except KafkaException as error:
             raise SettingsError(f"kafka settings: {error.args[0].str()}") from None
 

@@ -15,6 +15,7 @@ from threading import Event
 from typing import Any, Final
 
 from fulgor.consumer.kafkaadmin import Cluster
+from fulgor.consumer.kafkasettings import producer_config
 from fulgor.errors import ArchiveError, SettingsError, TopicError
 from fulgor.replay.archived import TIME_HEADER, Archive, ArchivedMessage
 from fulgor.replay.delivered import ProduceReport
@@ -25,8 +26,6 @@ from fulgor.replay.topic import open_topic
 
 __all__ = ["TIME_HEADER", "ProduceOptions", "ProduceReport", "produce"]
 
-# Not to be overridden: what makes "delivered" mean delivered once.
-FIXED: Final[dict[str, Any]] = {"enable.idempotence": True, "acks": "all"}
 DEFAULTS: Final[dict[str, Any]] = {
     "delivery.timeout.ms": 60_000,
     "linger.ms": 5,
@@ -142,16 +141,11 @@ def _send(sender: Sender, chosen: _Chosen, pace: Pace, on_progress: Callable[[Pr
 
 
 def _full_config(config: Mapping[str, Any], options: ProduceOptions) -> dict[str, Any]:
-    for name, value in FIXED.items():
-        if str(config.get(name, value)).lower() != str(value).lower():
-            raise SettingsError(
-                f"Kafka setting {name}={config[name]}: is fixed to {value}, or messages could be lost or doubled"
-            )
     for name, count in (("--loop", options.loop), ("--limit", options.limit), ("--create", options.create)):
         if count is not None and count < 1:
             raise SettingsError(f"{name} {count}: must be at least 1")
     paced = {"linger.ms": 0} if options.rate is not None or options.speed is not None else {}
-    return {**DEFAULTS, **paced, **config, **FIXED}
+    return producer_config(config, {**DEFAULTS, **paced})
 
 
 class _Chosen:
