@@ -24,9 +24,11 @@ def main() -> None:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """End a user's mistake with its message and exit code, no traceback."""
+    """End a user's mistake with its message and exit code, and a Ctrl-C with 130, no traceback."""
     try:
         yield
+    except KeyboardInterrupt:  # the library's own handling begins only when it has built its tree of commands
+        sys.exit(130)
     except FulgorError as error:
         print(f"fulgor: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
