@@ -224,8 +224,7 @@ def _some(names: list[str]) -> str:
 
 
 def _save(figure: Figure, out: Path) -> None:
-    try:
-        figure.savefig(out, dpi=DPI)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{out} cannot be written ({error}); give another file with --out") from error
+    from fulgor.plots.files import write_figure
+
+    write_figure(figure, out, dpi=DPI)
     typer.echo(str(out))

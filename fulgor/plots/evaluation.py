@@ -14,6 +14,7 @@ from fulgor.models.evaluation.bootstrap import Interval
 from fulgor.models.evaluation.metrics import Reliability, auroc, balanced_accuracy, reliability, roc
 from fulgor.models.evaluation.result import Evaluation
 from fulgor.models.evaluation.suite import by_detections as evaluations_by_detections
+from fulgor.plots.files import write_figure
 from fulgor.plots.style import FAINT, INK, PAPER, key, looks, tidy, title
 
 __all__ = ["by_detections", "confusion_matrix", "reliability_diagram", "roc_curves", "save_pictures"]
@@ -33,21 +34,28 @@ def save_pictures(found: Mapping[str, Evaluation], names: Sequence[str], folder:
         Methods to show; of the first also confusion and ROC.
     folder : Path
         Where to; it exists.
+
+    Raises
+    ------
+    DiskFullError, SettingsError
+        One of them cannot be written.
     """
     first = found[names[0]]
     counts = np.bincount(first.labels, minlength=len(first.classes))
     matrix = first.bootstrap().confusion(first.labels, first.predicted, len(first.classes))
-    confusion_matrix(matrix, first.classes, counts.tolist(), first.name).savefig(folder / "confusion.png", dpi=_DPI)
-    roc_curves(_one_against_rest(first), f"{first.name}: each class against the rest").savefig(
-        folder / "roc.png", dpi=_DPI
-    )
     curves = {name: reliability(found[name].labels, found[name].probabilities) for name in names}
-    reliability_diagram(curves).savefig(folder / "reliability.png", dpi=_DPI)
+    pictures = {
+        "confusion": confusion_matrix(matrix, first.classes, counts.tolist(), first.name),
+        "roc": roc_curves(_one_against_rest(first), f"{first.name}: each class against the rest"),
+        "reliability": reliability_diagram(curves),
+    }
     rows = {name: evaluations_by_detections(found, name) for name in names}
     alerts = {len(one) for row in rows.values() for one in row.values()}
     if len(alerts) == 1:  # else a model left out what it was trained on: not the same alerts
         shown = {name: {n: e.figure(balanced_accuracy) for n, e in row.items()} for name, row in rows.items()}
-        by_detections(shown, alerts.pop()).savefig(folder / "detections.png", dpi=_DPI)
+        pictures["detections"] = by_detections(shown, alerts.pop())
+    for name, figure in pictures.items():
+        write_figure(figure, folder / f"{name}.png", dpi=_DPI)
 
 
 def confusion_matrix(

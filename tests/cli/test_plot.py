@@ -48,7 +48,7 @@ def test_an_alert_beside_what_is_rebuilt_of_it(archive: Path, cache: Path, rows:
     assert out.read_bytes().startswith(PNG)
     with pytest.raises(ArchiveError, match=r"holds no alert 17 that can be scored \(the first are \d+"):
         run("alert", archive, "17", "--out", out, "--cache", cache)
-    with pytest.raises(SettingsError, match=r"cannot be written .* give another file with --out"):
+    with pytest.raises(SettingsError, match=r"cannot be written: No such .* give another place with --out"):
         run("alert", archive, rows[0][0], "--out", tmp_path / "nowhere" / "alert.png", "--cache", cache)
 
 
