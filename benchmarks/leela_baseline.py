@@ -193,7 +193,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--segments", type=int, nargs="+", default=SEGMENTS, help="of `segments`")
     parser.add_argument("--left-out", nargs="+", choices=CLASSES[1:], default=CLASSES[1:], help="of `unseen`")
     parser.add_argument("--divergence", type=float, default=0.1, help="weight of the divergence; the seed's is 1")
-    parser.add_argument("--zero-bias", action="store_true", help="the seed's start, from which its pictures go out")
+    parser.add_argument("--as-written", action="store_true", help="the seed's start, from which its pictures go out")
     parser.add_argument("--model", type=Path, default=SHIPPED / "leela")
     parser.add_argument("--out", type=Path, default=Path("periodogram.png"), help="of the picture")
     return parser.parse_args()
@@ -206,7 +206,7 @@ def main() -> None:
     model = None if given.only == "seed" else ours
     learned, tested = chunks(given.count, 98), chunks(given.count // 2, 97)
 
-    fit = partial(fit_vae, epochs=given.epochs, divergence=given.divergence, zero_bias=given.zero_bias)
+    fit = partial(fit_vae, epochs=given.epochs, divergence=given.divergence, as_written=given.as_written)
 
     @cache
     def fit_all(segment: int) -> SeedVae:
