@@ -90,9 +90,10 @@ def consume(
         )  # fmt: skip
         aside = [one for one in (publisher, switching) if one is not None]
         health.watch(lambda: engine.dead_threads() + [name for one in aside for name in one.dead_threads()])
-        engine.run(until_end=until_end)
+        metrics.interrupted = not engine.run(until_end=until_end) and until_end
     told = "; 'fulgor dead list' says why" if metrics.value("fulgor_records_total", outcome="dead") else ""
-    log.info("finished: %s%s", summary(metrics), told)
+    done = "stopped before the end, where the same command goes on" if metrics.interrupted else "finished"
+    log.info("%s: %s%s", done, summary(metrics), told)
     return metrics
 
 

@@ -95,13 +95,18 @@ class Engine:
         """Return the names of the threads that ended although nobody asked them to."""
         return self._background.dead_threads()
 
-    def run(self, *, until_end: bool = False) -> None:
+    def run(self, *, until_end: bool = False) -> bool:
         """Consume.
 
         Parameters
         ----------
         until_end : bool
             Stop once every assigned partition has been read to its end and everything is committed.
+
+        Returns
+        -------
+        bool
+            Whether it came to that end; False if it was told to stop.
 
         Raises
         ------
@@ -111,17 +116,18 @@ class Engine:
         self._background.start()
         try:
             self._source.subscribe(self._membership)
-            self._loop(until_end)
+            ended = self._loop(until_end)
             self._membership.leave()
             self._background.raise_failure()
             self._tick()
+            return ended
         finally:
             try:
                 self._source.close()
             finally:
                 self._background.stop(self._limits.drain_s)
 
-    def _loop(self, until_end: bool) -> None:
+    def _loop(self, until_end: bool) -> bool:
         next_tick = monotonic()
         while not self._stopping.is_set():
             for polled in self._source.poll(_POLL_S):
@@ -134,7 +140,8 @@ class Engine:
                 self._tick()
                 next_tick = monotonic() + _TICK_S
             if until_end and self._joined() and self._everything_done():
-                return
+                return True
+        return False
 
     def _receive(self, polled: Polled) -> None:
         delivery = next_delivery(polled, self._held.get(polled.partition))

@@ -22,6 +22,11 @@ class Metrics:
     ----------
     registry : CollectorRegistry, optional
         Default: one of its own, so that two engines in one process do not collide.
+
+    Attributes
+    ----------
+    interrupted : bool
+        Whether a run that was to go on to the end was stopped before it.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -30,6 +35,7 @@ class Metrics:
         self._time_stages()
         self._show_health()
         self._show_scorers()
+        self.interrupted = False
         self._first_work: float | None = None
         self._last_work = 0.0
         self.recent_latencies: deque[float] = deque(maxlen=_KEPT_LATENCIES)

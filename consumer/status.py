@@ -84,6 +84,7 @@ def report(metrics: Metrics) -> dict[str, Any]:
         "stage_share": {stage: seconds / busy for stage, seconds in stages.items()},
         "flushes": {why.value: int(metrics.value("fulgor_batch_flushes_total", reason=why)) for why in FlushReason},
         "mean_fill": metrics.value("fulgor_batch_fill_ratio_sum") / fill_count if fill_count else None,
+        "interrupted": metrics.interrupted,
     }
 
 

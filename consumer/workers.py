@@ -8,8 +8,12 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import Final
 
-__all__ = ["run_workers"]
+__all__ = ["INTERRUPTED", "run_workers"]
+
+INTERRUPTED: Final = 130
+"""Exit code of a process that a signal stopped before its work was done, as a shell gives it after Ctrl-C."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +64,8 @@ def _wait(workers: list[SpawnProcess]) -> int:
             worker.join(0.2)
         if code == 0 and (failed := next((w for w in workers if w.exitcode), None)) is not None:
             code = int(failed.exitcode or 1)
-            log.error("%s ended with code %d; stopping the others", failed.name, code)
+            if code != INTERRUPTED:
+                log.error("%s ended with code %d; stopping the others", failed.name, code)
             _stop(workers)
     return code or next((int(w.exitcode) for w in workers if w.exitcode), 0)
 

@@ -57,7 +57,7 @@ def rescore_group(model: Model) -> str:
 def rescore(
     stream: Stream, predictor: Predictor, database: str, group: str, open_source: Callable[[], Source],
     settings: Settings, *, title: str,
-) -> None:  # fmt: skip
+) -> bool:  # fmt: skip
     """Score what a source holds with one model, to its end.
 
     Alerts that the model has scored become duplicates of this group; those that are not stored at all become
@@ -80,13 +80,19 @@ def rescore(
     title : str
         Shown on the status line.
 
+    Returns
+    -------
+    bool
+        Whether the source was read to its end; False if a signal came first.
+
     Raises
     ------
     FulgorError
         As :func:`fulgor.consumer.consume.consume`.
     """
     quiet = settings.model_copy(update={"alerts_to": None, "metrics_port": None, "start": "earliest"})
-    consume(Consumption(stream, predictor, database, group), open_source, quiet, title=title, until_end=True)
+    what = Consumption(stream, predictor, database, group)
+    return not consume(what, open_source, quiet, title=title, until_end=True).interrupted
 
 
 def outcome(connection: Connection, model: Model, group: str, before: int) -> Rescored:

@@ -112,7 +112,7 @@ def _work(order: Order, index: int = 0) -> None:
 
         source = ArchiveSource(order.archive)
         metrics = consume(what, lambda: source, settings, title=title, until_end=True)  # an archive does not grow
-        _report(order, metrics)
+        _report(order, metrics)  # which leaves, if it was stopped
         source.raise_failure()
         _check_any(order.archive, metrics)
     else:
@@ -150,3 +150,7 @@ def _report(order: Order, metrics: Metrics) -> None:
         from fulgor.consumer.status import report
 
         typer.echo(json.dumps(report(metrics)))
+    if metrics.interrupted:
+        from fulgor.consumer.workers import INTERRUPTED
+
+        raise SystemExit(INTERRUPTED)

@@ -49,7 +49,7 @@ def rescore(
 
     It goes on where it was interrupted; where nothing is stale, it reads nothing.
     """
-    from fulgor.consumer.workers import run_workers
+    from fulgor.consumer.workers import INTERRUPTED, run_workers
     from fulgor.replay.rescore import outcome, rescore_group
     from fulgor.storage.registry import find_model, live_model
     from fulgor.storage.stale import count_unscored
@@ -61,13 +61,13 @@ def rescore(
         chosen = live_model(connection, stream) if model is None else find_model(connection, model, stream)
         before = count_unscored(connection, chosen)
     order = Order({**flags, "topic": topic}, chosen, group or rescore_group(chosen), archive)
+    code = 0
     if before or everything:
-        if workers == 1:
-            _work(order)
-        elif code := run_workers(workers, partial(_work_apart, order)):
-            raise typer.Exit(code)
-    with opened(database) as connection:
-        emit_one(outcome(connection, chosen, order.group, before), as_json=as_json)
+        code = _work(order) if workers == 1 else run_workers(workers, partial(_work_apart, order))
+    if code in {0, INTERRUPTED}:
+        with opened(database) as connection:
+            emit_one(outcome(connection, chosen, order.group, before), as_json=as_json)
+    raise typer.Exit(code)
 
 
 def _work_apart(order: Order, index: int) -> None:  # noqa: ARG001 - each process is told its number
@@ -75,13 +75,15 @@ def _work_apart(order: Order, index: int) -> None:  # noqa: ARG001 - each proces
     from fulgor.cli import reported
 
     with reported():
-        _work(order)
+        raise SystemExit(_work(order))
 
 
-def _work(order: Order) -> None:
+def _work(order: Order) -> int:
+    """Read the source to its end, and return the exit code."""
     from fulgor.cli.services import database_url, model_source
     from fulgor.consumer.consume import kafka_source
     from fulgor.consumer.settings import load_settings
+    from fulgor.consumer.workers import INTERRUPTED
     from fulgor.replay.rescore import rescore as run
     from fulgor.replay.source import ArchiveSource
     from fulgor.streams.registry import instrument
@@ -94,8 +96,10 @@ def _work(order: Order) -> None:
     todo = partial(run, stream, predictor, database, order.group)
     if order.archive is not None:
         source = ArchiveSource(order.archive)
-        todo(lambda: source, settings, title=f"rescore {order.archive}")
+        if not todo(lambda: source, settings, title=f"rescore {order.archive}"):
+            return INTERRUPTED
         source.raise_failure()
-        return
+        return 0
     topic = settings.topic or stream.default_topic
-    todo(lambda: kafka_source(settings, topic, order.group), settings, title=f"rescore {topic}")
+    read = todo(lambda: kafka_source(settings, topic, order.group), settings, title=f"rescore {topic}")
+    return 0 if read else INTERRUPTED

@@ -183,7 +183,7 @@ def fence_once(committer: Committer) -> None:
 def test_a_fenced_partition_is_read_again_before_the_run_ends():
     source, committer = Source(values(60), at_a_time=100), Committer()
     fence_once(committer)
-    build(source, committer).run(until_end=True)
+    assert build(source, committer).run(until_end=True)
     assert source.begun == [0, 0]
     assert committer.stored_offsets == list(range(60))
     assert committer.released == 1
@@ -225,7 +225,7 @@ def test_a_rewind_is_noticed_by_a_consumer_that_has_nothing_to_do():
             engine._stopping.set()
 
     engine._on_tick = rewind
-    engine.run()
+    assert not engine.run()  # it was told to stop
     assert committer.stored_offsets == [*range(20), *range(15, 20)]
 
 

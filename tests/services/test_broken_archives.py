@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import logging
+import os
+import signal
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +17,15 @@ from typer.testing import CliRunner
 from fulgor.cli.app import app
 from fulgor.consumer.messages import Partition
 from fulgor.errors import ArchiveError
+from fulgor.models.card import read_card
+from fulgor.models.serving import SHIPPED
 from fulgor.replay.simulate.ztf import encode, simulate
 from fulgor.replay.source import ArchiveSource
 from fulgor.storage.database import connect
 from fulgor.storage.dead import list_dead, load_dead
 from fulgor.storage.ledger import check
 from fulgor.storage.migrate import migrate
+from fulgor.storage.registry import register_model
 from fulgor.streams.ztf import ZTF
 
 pytestmark = pytest.mark.services
@@ -116,3 +121,31 @@ def test_a_file_that_vanishes_while_others_are_read_ends_with_code_9_and_keeps_w
     with pytest.raises(ArchiveError, match=r"2\.avro: cannot be read: No such file"):
         consume(tmp_path)
     assert stored(tables) == 2
+
+
+@pytest.mark.parametrize("command", ["consume", "rescore"])
+def test_a_run_that_is_stopped_before_the_end_leaves_with_130_and_goes_on(
+    tmp_path: Path, tables: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, command: str
+) -> None:
+    for number, value in enumerate(ALERTS):
+        (tmp_path / f"{number}.avro").write_bytes(value)
+    words = ["consume", "ztf"] if command == "consume" else ["replay", "rescore", "ztf", "--everything"]
+    if command == "rescore":
+        with connect(tables) as connection:
+            register_model(connection, read_card(SHIPPED / "ztf"))
+    poll = ArchiveSource.poll
+
+    def stopped(self: ArchiveSource, timeout_s: float) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return poll(self, timeout_s)
+
+    with monkeypatch.context() as during, caplog.at_level(logging.INFO):
+        during.setattr("fulgor.replay.source.MESSAGES_A_POLL", 1)
+        during.setattr(ArchiveSource, "poll", stopped)
+        result = CliRunner().invoke(app, [*words, "--archive", str(tmp_path)], catch_exceptions=False)
+    assert result.exit_code == 130
+    assert any(message.startswith("stopped before the end, where the same") for message in caplog.messages)
+    assert stored(tables) < 3
+    result = CliRunner().invoke(app, [*words, "--archive", str(tmp_path)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert stored(tables) == 3
