@@ -14,11 +14,9 @@ With --bootstrap it runs on a broker that is there already, which is not killed 
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -26,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
-from scene import POINTS, FaultError, Scene, audit, finish, keep_producing, until
+from scene import POINTS, FaultError, Scene, audit, by_protocol, finish, keep_producing, until
 
 from fulgor.embedded.postgres import EmbeddedPostgres
 
@@ -163,17 +161,7 @@ def main() -> None:
     parser.add_argument("--protocol", choices=["consumer", "classic"], help="default: one after the other")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing that was started here stays behind
-    faults = []
-    for protocol in [arguments.protocol] if arguments.protocol else ["consumer", "classic"]:
-        work = Path(tempfile.mkdtemp(prefix="fulgor-chaos-"))
-        found = run(arguments, protocol, work)
-        if found:
-            faults += [*found, f"logs of protocol {protocol}: {work}"]
-        else:
-            shutil.rmtree(work)
-    for fault in faults:
-        print(f"FAULT: {fault}", flush=True)
-    sys.exit(1 if faults else 0)
+    sys.exit(by_protocol(arguments, run))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,15 @@ stored row. A negative time means that the broker noticed before: its last heart
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
-from scene import PARTITIONS, FaultError, Scene, audit, finish, keep_producing, until
+from scene import PARTITIONS, FaultError, Scene, audit, by_protocol, finish, keep_producing, until
 
 from fulgor.embedded.postgres import EmbeddedPostgres
 
@@ -98,16 +96,7 @@ def main() -> None:
     print(f"session time-out {SESSION_S:.0f} s, heartbeats every {SESSION_S / 3:.0f} s, {PARTITIONS} partitions")
     print("| protocol | lost by | times | served again after the time-out, median s | longest s |")
     print("|---|---|---|---|---|", flush=True)
-    faults = []
-    for protocol in [arguments.protocol] if arguments.protocol else ["consumer", "classic"]:
-        work = Path(tempfile.mkdtemp(prefix="fulgor-failover-"))
-        found = measure(arguments, protocol, work)
-        faults += [*found, f"logs: {work}"] if found else []
-        if not found:
-            shutil.rmtree(work)
-    for fault in faults:
-        print(f"FAULT: {fault}", flush=True)
-    sys.exit(1 if faults else 0)
+    sys.exit(by_protocol(arguments, measure))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections import Counter
@@ -31,7 +33,7 @@ from fulgor.storage.database import connect  # noqa: E402
 from fulgor.storage.ledger import check  # noqa: E402
 from fulgor.storage.migrate import migrate  # noqa: E402
 
-__all__ = ["PARTITIONS", "POINTS", "FaultError", "Scene", "audit", "finish", "keep_producing", "until"]
+__all__ = ["PARTITIONS", "POINTS", "FaultError", "Scene", "audit", "by_protocol", "finish", "keep_producing", "until"]
 
 PARTITIONS = 6
 RATE = 200
@@ -185,3 +187,20 @@ def _ends(scene: Scene) -> dict[int, int]:
     found = {n: reader.get_watermark_offsets(TopicPartition(scene.topic, n), timeout=10)[1] for n in range(PARTITIONS)}
     reader.close()
     return found
+
+
+def by_protocol(arguments: argparse.Namespace, run: Callable[[argparse.Namespace, str, Path], list[str]]) -> int:
+    """Run something under the chosen group protocol, else under one after the other; return the exit code.
+
+    What `run` finds to be wrong is printed, and the folder of such a run is kept.
+    """
+    faults: list[str] = []
+    for protocol in [arguments.protocol] if arguments.protocol else ["consumer", "classic"]:
+        work = Path(tempfile.mkdtemp(prefix="fulgor-scene-"))
+        if found := run(arguments, protocol, work):
+            faults += [*found, f"logs of protocol {protocol}: {work}"]
+        else:
+            shutil.rmtree(work)
+    for fault in faults:
+        print(f"FAULT: {fault}", flush=True)
+    return 1 if faults else 0

@@ -30,10 +30,12 @@ def fresh_database(server: str, stream: str = "ztf") -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         url = urlunsplit(urlsplit(server)._replace(path=f"/{name}", query=""))
-        with connect(url, vectors=False) as tables:
-            migrate(tables, [stream_table(stream)])
-        yield url
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        try:
+            with connect(url, vectors=False) as tables:
+                migrate(tables, [stream_table(stream)])
+            yield url
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @contextmanager
@@ -41,8 +43,10 @@ def fresh_topic(bootstrap: str, partitions: int) -> Iterator[str]:
     """Make a topic whose timestamps are append times, and delete it afterwards."""
     admin, name = AdminClient({"bootstrap.servers": bootstrap}), f"bench-{uuid.uuid4().hex[:8]}"
     admin.create_topics([NewTopic(name, partitions, 1, config=APPEND_TIME)])[name].result(15)
-    yield name
-    admin.delete_topics([name])[name].result(15)
+    try:
+        yield name
+    finally:
+        admin.delete_topics([name])[name].result(15)
 
 
 def start_consumer(
