@@ -206,7 +206,7 @@ def test_a_file_that_vanishes_before_its_size_is_known_is_an_error(
         return None
 
     monkeypatch.setattr("fulgor.replay.files._kind", vanishing)
-    monkeypatch.setattr("fulgor.replay.files._special", lambda file: None)  # noqa: ARG005 - it was there a moment ago
+    monkeypatch.setattr("fulgor.replay.files._special", lambda file: None)
     with pytest.raises(ArchiveError, match="cannot be read: No such file"):
         open_archive(folder)
 
