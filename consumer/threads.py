@@ -173,16 +173,24 @@ class Background:
             self._hand_over(self._pipeline.cut(FlushReason.CUT))
             if self._is_poison(delivery):
                 return
+        self._take_in(delivery)
+        if alone:
+            self._hand_over(self._pipeline.cut(FlushReason.CUT))
+
+    def _take_in(self, delivery: Delivery) -> None:
+        """Give a message to the pipeline; while a schema registry is away, finish what came before it, and wait."""
         while not self._stopping.is_set():
             try:
                 self._hand_over(self._pipeline.accept(delivery))
             except BrokerError as error:
                 log.warning("waiting: %s", error)
+                self._hand_over(self._pipeline.cut(FlushReason.DEADLINE))
                 self._stopping.wait(_RETRY_S)
-                continue
-            break
-        if alone:
-            self._hand_over(self._pipeline.cut(FlushReason.CUT))
+            else:
+                return
+            if delivery.assignment.lost:
+                self._finished(Committed({}, (), delivery.size))
+                return
 
     def _is_poison(self, delivery: Delivery) -> bool:
         """Write down that a message is tried alone; quarantine it if that has killed the process too often."""

@@ -8,13 +8,14 @@ from threading import Event
 import pytest
 from toy import ToyPredictor, ToyStream, message, record
 
+from fulgor.consumer import threads
 from fulgor.consumer.committer import Committed
 from fulgor.consumer.lineup import Lineup, Scorer
 from fulgor.consumer.messages import Assignment, Delivery, Partition
 from fulgor.consumer.metrics import Metrics
 from fulgor.consumer.pipeline import Pipeline
 from fulgor.consumer.threads import Background, Forget
-from fulgor.errors import DatabaseError
+from fulgor.errors import BrokerError, DatabaseError
 
 
 class Committer:
@@ -34,11 +35,28 @@ class Committer:
         self.closed = True
 
 
+class Registered(ToyStream):
+    """A stream whose second message needs a schema registry, which is away at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away, self.asked = True, 0
+
+    def decode(self, value):
+        if value == message(record(1)):
+            self.asked += 1
+            if self.away:
+                raise BrokerError("the registry is away")
+        return super().decode(value)
+
+
 class Rig:
-    def __init__(self, predictor: ToyPredictor | None = None, deadline_s: float = 0.01) -> None:
+    def __init__(
+        self, predictor: ToyPredictor | None = None, deadline_s: float = 0.01, stream: ToyStream | None = None
+    ) -> None:
         self.committer, self.freed = Committer(), []
         lineup = Lineup(Scorer(1, predictor or ToyPredictor()))
-        line = Pipeline(ToyStream(), lineup, batch_size=2, deadline_s=deadline_s, metrics=Metrics())
+        line = Pipeline(stream or ToyStream(), lineup, batch_size=2, deadline_s=deadline_s, metrics=Metrics())
         self.background = Background(line, self.committer, lambda done: self.freed.append(done.bytes))
         self.background.start()
 
@@ -156,4 +174,29 @@ def test_an_order_that_fails_ends_the_run_and_a_question_that_fails_does_not():
     assert rig.background.failure is None
     rig.background.order(fail)
     until(lambda: rig.background.failure is not None)
+    assert rig.stopped_within(2)
+
+
+def test_what_came_before_waits_for_no_registry(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads, "_RETRY_S", 0.01)
+    stream = Registered()
+    rig, to = Rig(deadline_s=30, stream=stream), assignment()
+    first = rig.send(to, 1)
+    rest = rig.send(to, 1)
+    until(lambda: sum(rig.freed) == first)
+    until(lambda: stream.asked > 2)
+    stream.away = False
+    assert rig.background.drain(5)
+    assert sum(rig.freed) == first + rest
+    assert rig.stopped_within(2)
+
+
+def test_a_lost_message_waits_for_no_registry(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threads, "_RETRY_S", 0.01)
+    rig, to = Rig(deadline_s=30, stream=Registered()), assignment()
+    sent = rig.send(to, 2)
+    to.lost = True
+    rig.background.put(Forget(to))
+    assert rig.background.drain(5)
+    assert sum(rig.freed) == sent
     assert rig.stopped_within(2)
