@@ -143,7 +143,7 @@ def load_with_origins(
     kafka: dict[str, Any] = {}
     for layer in layers:
         for name, (value, origin) in layer.items():
-            if name == "kafka":
+            if name == "kafka" and isinstance(value, Mapping):
                 kafka |= value
                 merged[name] = kafka
                 origins[name] = f"{origins[name]} and {origin}" if name in origins else origin

@@ -35,6 +35,8 @@ Floats = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 
+_MOST = 65_536  # of steps, features and latents: a card's word, before anything is made of that size
+
 
 class Backend(Protocol):
     """What runs the graph: model input to the values of :data:`fulgor.models.layout.OUTPUTS`."""
@@ -255,9 +257,12 @@ def _history_shape(card: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def _size(card: Mapping[str, Any], name: str) -> int:
     try:
-        return int(card["architecture"][name])
+        size = int(card["architecture"][name])
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"the card's architecture cannot be read ({error!r}); export the model again") from error
+    if not 1 <= size <= _MOST:
+        raise ModelError(f"the card's architecture cannot be read ({name} = {size}); export the model again")
+    return size
 
 
 def _proven(model: LoadedModel) -> LoadedModel:

@@ -73,6 +73,11 @@ def test_a_file_that_was_asked_for_must_exist(tmp_path: Path, monkeypatch: pytes
         config_path()
 
 
+def test_kafka_settings_that_are_no_table_are_an_error(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"kafka \(from config file .*\): .*dictionary"):
+        load_settings(config=file(tmp_path, "kafka = 3\n"), environment={})
+
+
 def test_kafka_settings_of_all_layers_merge(tmp_path: Path):
     path = file(tmp_path, '[kafka]\nsecurity.protocol = "SASL_SSL"\n"sasl.username" = "file"\n')
     settings = load_settings(

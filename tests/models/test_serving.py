@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,10 +125,11 @@ def test_damage_is_found_before_the_first_alert(folder: Path, tmp_path: Path) ->
         load(copy, "cpu")
 
 
-def test_an_architecture_without_sizes_is_an_error(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [{}, {"features": -1}, {"steps": 0}, {"steps": 1e300}, {"features": "many"}])
+def test_an_architecture_without_sizes_is_an_error(folder: Path, tmp_path: Path, sizes: dict[str, Any]) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "model"))
     card = json.loads((copy / CARD).read_text())
-    card["architecture"] = {}
+    card["architecture"] = {**card["architecture"], **sizes} if sizes else {}
     card["model_hash"] = model_hash(card)
     (copy / CARD).write_text(json.dumps(card))
     with pytest.raises(ModelError, match="architecture cannot be read"):

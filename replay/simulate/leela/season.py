@@ -82,7 +82,7 @@ def simulate(
         A number out of range.
     """
     if count < 1 or not 0 < rate <= 100:
-        raise SettingsError(f"--count {count}, --rate {rate}: at least 1 chunk, and up to 100 flashes per second")
+        raise SettingsError(f"--count {count}, --flashes {rate}: at least 1 chunk, and up to 100 flashes per second")
     left, stretch = count, 0
     while left > 0:
         for chunk in _stretch(seed, stretch, mode, site_count, rate)[:left]:

@@ -21,6 +21,7 @@ DEFAULT_START = 2_460_310.5  # 2024-01-01
 DEFAULT_NIGHTS = 60
 DEFAULT_MIX: Mapping[str, float] = {"AGN": 0.15, "SN": 0.15, "VS": 0.35, "asteroid": 0.2, "bogus": 0.15}
 _MOST_NIGHTS = 3660
+_FIRST_JD, _LAST_JD = 2_448_600.0, 2_466_900.0  # 1991 to 2042: ids count days since 2017 in 64 bits, by 10^15
 _NUMBERS = 1000  # detections that an image can number
 _USUAL_NUMBERS = 60
 _DULL = 2000  # objects in a row without an alert: the season is too short or always clouded
@@ -82,18 +83,21 @@ def simulate(
     SettingsError
         A parameter is out of range, or the season is too short to find anything.
     """
-    _check(count, seed, nights, mix)
+    _check(count, seed, start, nights, mix)
     span = (start, start + nights)
     weather = Nights.draw(np.random.default_rng([seed, 0]), start - HISTORY_DAYS - 1.0, span[1] + 1.0)
     plan = _plan(count, seed, weather, span, mix)
     return _render(plan, seed, weather, span)
 
 
-def _check(count: int, seed: int, nights: int, mix: Mapping[str, float]) -> None:
+def _check(count: int, seed: int, start: float, nights: int, mix: Mapping[str, float]) -> None:
     if count < 0 or seed < 0:
         raise SettingsError(f"count {count} and seed {seed} must not be negative")
     if not 1 <= nights <= _MOST_NIGHTS:
         raise SettingsError(f"nights is {nights}: give 1 to {_MOST_NIGHTS}")
+    if not _FIRST_JD <= start <= _LAST_JD - nights:
+        last = _LAST_JD - nights
+        raise SettingsError(f"start is {start}: give a Julian date from {_FIRST_JD:.0f} to {last:.0f}")
     unknown = set(mix) - set(CLASSES)
     if unknown or not sum(mix.values()) > 0 or min(mix.values()) < 0:
         raise SettingsError(f"the mix {dict(mix)} must give shares (0 or more) of the classes {', '.join(CLASSES)}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from itertools import pairwise
 
@@ -60,6 +61,8 @@ def test_mix_of_one_class():
         {"count": -1, "seed": 1},
         {"count": 1, "seed": -1},
         {"count": 1, "seed": 1, "nights": 0},
+        {"count": 1, "seed": 1, "start": math.nan},
+        {"count": 1, "seed": 1, "start": 1e300},
         {"count": 1, "seed": 1, "mix": {"quasar": 1.0}},
         {"count": 1, "seed": 1, "mix": {"SN": 0.0}},
     ],
