@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fulgor.models.location.certainty import judged
 from fulgor.models.location.companies import Company, Network, Pulses
 from fulgor.models.location.model import Propagation
 from fulgor.models.location.solve import LEAST_SITES
@@ -19,10 +19,6 @@ __all__ = ["Search"]
 
 Floats = NDArray[np.float64]
 
-# So many sites do not agree by accident; fewer may, if there are more other pulses around than that.
-_UNMISTAKABLE = 6
-_OTHERS = {4: 0, 5: 1}
-_AROUND_US = 3_000.0
 # Strokes of one flash lie so near each other that their arrival differences agree to this.
 _PLACE_US = 40.0
 # Sites and method that a stroke needs in each pass: the surest are taken before the others can take their pulses.
@@ -69,9 +65,8 @@ class Search:
                     continue
                 stroke = self._stroke(company, queue, least)
                 if stroke is not None and len(stroke.sightings) >= least and method in ("", stroke.method):
-                    checked = replace(stroke, ambiguous=self._is_ambiguous(stroke))
-                    found += [self._take(checked), *self._companions(checked)]
-        return found
+                    found += [self._take(stroke), *self._companions(stroke)]
+        return judged(found, self._network, self._pulses, self._free)
 
     def _ask(self, seed: int) -> list[Company]:
         return self._pulses.propose(seed, self._free)
@@ -112,21 +107,6 @@ class Search:
     def _numbers(self, stroke: Stroke) -> list[int]:
         return [self._number[sighting.id] for sighting in stroke.sightings]
 
-    def _is_ambiguous(self, stroke: Stroke) -> bool:
-        """Tell whether other pulses around may have taken the place of its own: few sites agree by accident.
-
-        Waves of five do not: what was mistaken fits the envelopes, but hardly ever the waves as well.
-        """
-        sites = len(stroke.sightings)
-        if sites <= LEAST_SITES:
-            return True
-        if sites >= _UNMISTAKABLE or stroke.method == "phase":
-            return False
-        time = self._pulses.time
-        times = time[self._numbers(stroke)]
-        around = (time > times.min() - _AROUND_US) & (time < times.max() + _AROUND_US)
-        return int(around.sum()) - sites > _OTHERS[sites]
-
     def _take(self, stroke: Stroke) -> Stroke:
         self._free[self._numbers(stroke)] = False
         return stroke
@@ -149,7 +129,7 @@ class Search:
                 tried |= zip(sets, self._trials.answer(questions, self._free), strict=True)
             stroke = tried[members].stroke
             if stroke is not None and len(stroke.sightings) > LEAST_SITES:
-                found.append(self._take(replace(stroke, ambiguous=self._is_ambiguous(stroke))))
+                found.append(self._take(stroke))
         return found
 
     def _struck_together(self, seed: int, struck: Floats) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COARSE", "FINE", "FINE_OF_FEW", "are_of_one_source", "loss"]
+__all__ = ["COARSE", "FINE", "FINE_OF_FEW", "are_of_one_source", "loss", "spread"]
 
 COARSE, FINE, FINE_OF_FEW = 0.6, 0.35, 0.2
 """How much the sources that sites make out may differ (standard deviation of logarithms): by a cell, by a fit,
@@ -50,12 +50,22 @@ def are_of_one_source(
         `COARSE`, `FINE` or `FINE_OF_FEW`; of each place where it is an array.
     """
     heard = ~np.isnan(amplitude)
-    far = heard & (losses > _NEAREST_LOSS)
-    count = np.maximum(far.sum(axis=1), 1)
-    source = np.where(far, amplitude + losses, 0.0)
-    mean = source.sum(axis=1) / count
-    spread = np.sqrt(np.where(far, (source - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)
+    mean, differ = _source(amplitude, losses)
     weakest = np.where(heard, amplitude, np.inf).min(axis=1)
     missed = (mean[:, None] - losses > weakest[:, None] + np.log(_HEARD)) & at_work & ~heard
     allowed = heard.sum(axis=1) // _SITES_A_CONTRADICTION
-    return np.asarray((spread <= worst) & (missed.sum(axis=1) <= allowed), np.bool_)
+    return np.asarray((differ <= worst) & (missed.sum(axis=1) <= allowed), np.bool_)
+
+
+def spread(amplitude: Floats, losses: Floats) -> Floats:
+    """Return by how much the sources that sites make out differ: float64 (places,), arguments as above."""
+    return _source(amplitude, losses)[1]
+
+
+def _source(amplitude: Floats, losses: Floats) -> tuple[Floats, Floats]:
+    """Return mean and standard deviation of the logarithm of the source's strength, as far sites make it out."""
+    far = ~np.isnan(amplitude) & (losses > _NEAREST_LOSS)
+    count = np.maximum(far.sum(axis=1), 1)
+    source = np.where(far, amplitude + losses, 0.0)
+    mean = source.sum(axis=1) / count
+    return mean, np.sqrt(np.where(far, (source - mean[:, None]) ** 2, 0.0).sum(axis=1) / count)

@@ -29,8 +29,7 @@ class Stroke:
     cycles : tuple of int
         By how many cycles each pulse's wave was moved from its first guess; all 0 for the envelope.
     ambiguous : bool
-        Only three sites, which nothing checks; or only four or five amid other pulses, which may have been
-        mistaken for each other.
+        Only three sites, which nothing checks; or only some more whose pulses may have been mistaken for others.
     """
 
     sightings: tuple[Sighting, ...]
