@@ -198,7 +198,8 @@ def read_blocks(stream: BinaryIO, header: Header) -> Iterator[Block]:
     Raises
     ------
     MalformedError
-        A block is truncated, claims more than :data:`fulgor.preprocessing.codecs.MAX_BLOCK_BYTES`, or does not end in the sync marker.
+        A block is truncated, claims more than :data:`fulgor.preprocessing.codecs.MAX_BLOCK_BYTES`, or does not end in
+        the sync marker.
     """
     cursor = _Cursor(stream, len(header.raw))
     index = 0
