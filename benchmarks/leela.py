@@ -87,6 +87,11 @@ def same_pulses(one: PreparedChunk, other: PreparedChunk, step: int) -> bool:
     return len(first) == len(second) and np.allclose(first, second, rtol=0, atol=SAME_PLACE)
 
 
+def told(outputs: dict) -> np.ndarray:
+    """Return a pulse's scores and its anomaly."""
+    return np.append(outputs["scores"][0], outputs["anomaly"][0])
+
+
 def shift(chunks: list[LeelaChunk], model, what: str) -> None:
     every, changes, company, lost = [], [], [], 0
     for chunk, stretch in stretches(chunks):
@@ -95,24 +100,24 @@ def shift(chunks: list[LeelaChunk], model, what: str) -> None:
         crops = {step: crop(chunk, stretch, step) for step in SHIFTS} if inside else {}
         for pulse in inside:
             own = pulse_outputs(model, middle, pulse.peak_at)
-            every.append(own["scores"][0])
+            every.append(told(own))
             for step, moved in crops.items():
                 other = pulse_outputs(model, moved, pulse.peak_at - step)
                 if other is None:
                     lost += 1
                 else:
-                    changes.append(np.abs(other["scores"][0] - own["scores"][0]))
+                    changes.append(np.abs(told(other) - told(own)))
                     company.append(same_pulses(middle, moved, step))
     if len(every) < 4:
         print(f"shift, {what}: only {len(every)} pulses")
         return
     share, company = np.array(changes) / np.subtract(*np.percentile(every, [75, 25], axis=0)), np.array(company)
     print(f"shift, {what}: {len(every)} pulses, {len(changes) + lost} shifts, {lost} not found again")
-    for name, column in zip(model.scores, share.T, strict=True):
+    for name, column in zip((*model.scores, "anomaly"), share.T, strict=True):
         for which, chosen in (("all", column), ("crops with the same pulses", column[company])):
             q = np.percentile(chosen, [50, 90, 99]) * 100
-            told = f"{q[0]:.2f} / {q[1]:.2f} / {q[2]:.2f} % of the IQR (50/90/99 % of {len(chosen)})"
-            print(f"shift, {what}: {name}, {which}: {told}")
+            change = f"{q[0]:.2f} / {q[1]:.2f} / {q[2]:.2f} % of the IQR (50/90/99 % of {len(chosen)})"
+            print(f"shift, {what}: {name}, {which}: {change}")
 
 
 def recall(one: np.ndarray, other: np.ndarray) -> float:
