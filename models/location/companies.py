@@ -26,7 +26,6 @@ _MARGIN_DEG = 8.0  # of the map beyond the outermost receivers
 _COARSE_US = 220.0  # a wave's way through half a cell, and an edge's uncertainty
 _CHOICES = 4  # companies that a pulse proposes
 _LOOKED_AT = 400  # cells, to find them
-_FIRST = 64  # of them, which mostly are enough
 _FEWER_US = 1e6  # by how much a cell ranks lower for each site that fits less
 _US = 1000
 
@@ -152,18 +151,17 @@ class Pulses:
         return np.flatnonzero(count >= least)
 
     def _chosen(self, seed: int, members: Places, cells: Places, mean: Floats) -> list[Company]:
+        amplitude = np.where(members < 0, np.nan, self.amplitude[members])
+        alike = are_of_one_source(amplitude, self._network.loss[:, cells].T, self.at_work, COARSE)
+        rows = np.flatnonzero(alike & ((members >= 0).sum(axis=1) >= LEAST_SITES))
         found: dict[tuple[int, ...], Company] = {}
-        for some in (slice(0, _FIRST), slice(_FIRST, None)):
-            amplitude = np.where(members[some] < 0, np.nan, self.amplitude[members[some]])
-            losses = self._network.loss[:, cells[some]].T
-            alike = are_of_one_source(amplitude, losses, self.at_work, COARSE)
-            for row in (some.start + np.flatnonzero(alike)).tolist():
-                company = tuple(sorted(set(members[row].tolist()) - {-1}))
-                if len(company) < LEAST_SITES or len(found) == _CHOICES:
-                    return list(found.values())
-                if company not in found:
-                    rank = (-len(company), float(mean[row]), self.sightings[seed].id, len(found))
-                    found[company] = Company(*rank, seed, company, int(cells[row]))
+        for row, of_sites in zip(rows.tolist(), map(tuple, members[rows].tolist()), strict=True):
+            if of_sites not in found:
+                company = tuple(sorted(number for number in of_sites if number >= 0))
+                rank = (-len(company), float(mean[row]), self.sightings[seed].id, len(found))
+                found[of_sites] = Company(*rank, seed, company, int(cells[row]))
+                if len(found) == _CHOICES:
+                    break
         return list(found.values())
 
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fulgor.models.location.arrivals import Arrivals, Minima
 from fulgor.models.location.model import Propagation
-from fulgor.preprocessing.leela.geodesy import Stations, km_a_degree
+from fulgor.preprocessing.leela.geodesy import Stations, View, km_a_degree
 
-__all__ = ["Arrivals", "Fits", "Minima"]
+__all__ = ["Fits"]
 
 _FARTHEST_KM = 3_000.0  # from the start: beyond, the fit has run away
 _SPEED_STEP = 1e-3
@@ -35,52 +36,6 @@ _OUTLYING = 4.0
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Places = NDArray[np.intp]
-
-
-class Arrivals(NamedTuple):
-    """What is fitted; a row a fit, a column a station.
-
-    Parameters
-    ----------
-    times_us : ndarray
-        float64 (fits, stations): arrival times, NaN where there is none.
-    lat, lon : ndarray
-        float64 (fits,): where each fit starts, degrees.
-    """
-
-    times_us: Floats
-    lat: Floats
-    lon: Floats
-
-
-class Minima(NamedTuple):
-    """Where fits ended; a row a fit, a column a station.
-
-    Parameters
-    ----------
-    lat, lon : ndarray
-        float64 (fits,): WGS 84, degrees.
-    time_us : ndarray
-        float64 (fits,): on the scale of the arrival times.
-    slowness : ndarray
-        float64 (fits,): speed of light over the speed of the wave.
-    residuals, sigma_us : ndarray
-        float64 (fits, stations): arrival less fit in units of sigma, 0 where there was none; and sigma.
-    slopes : ndarray
-        float64 (fits, stations, unknowns): derivatives of the residuals by km east and north and by microseconds
-        (and parts per thousand of slowness).
-    is_sound : ndarray
-        bool (fits,): the fit did not run away.
-    """
-
-    lat: Floats
-    lon: Floats
-    time_us: Floats
-    slowness: Floats
-    residuals: Floats
-    sigma_us: Floats
-    slopes: Floats
-    is_sound: Bools
 
 
 class _State(NamedTuple):
@@ -132,7 +87,8 @@ class Fits:
         self._free, self._soft, self._rough = free_speed, soft, rough
         self._most = _ROUGH_STEPS if rough else _MOST_STEPS
         self._km = np.stack(km_a_degree(np.clip(arrivals.lat, -_STEEPEST_DEG, _STEEPEST_DEG)), axis=1)
-        distance = stations.seen_from(arrivals.lat, arrivals.lon).distance_m
+        self._first = stations.seen_from(arrivals.lat, arrivals.lon)
+        distance = self._first.distance_m
         # Of the start: the uncertainty changes too little on the way to the answer to be one of its unknowns.
         self._sigma = propagation.sigma_us(distance)
         there = ~np.isnan(arrivals.times_us)
@@ -155,7 +111,9 @@ class Fits:
         count = len(self._times)
         rows, x = np.arange(count), np.zeros((count, 4 if self._free else 3))
         more, steps = np.full(count, _MORE), np.zeros(count, np.intp)
-        return _State(rows, x, *self._look(x, rows), np.full(count, _DAMPING), more, steps)
+        return _State(
+            rows, x, *self._weighed(self._first, self._arrivals.lat, x, rows), np.full(count, _DAMPING), more, steps
+        )
 
     def _stepped(self, state: _State) -> tuple[_State, Bools]:
         """Return what a step led to, and which fits it was the last one of.
@@ -196,15 +154,19 @@ class Fits:
 
     def _look(self, x: Floats, rows: Places) -> tuple[Floats, Floats, Floats]:
         """Return residuals, their derivatives by the unknowns, and the loss."""
-        residuals, slopes, km = self._seen(x, rows)
-        slopes[..., :2] *= (km / self._km[rows])[:, None, :]
+        lat, lon = self._place(x, rows)
+        return self._weighed(self._stations.seen_from(lat, lon), lat, x, rows)
+
+    def _weighed(self, view: View, lat: Floats, x: Floats, rows: Places) -> tuple[Floats, Floats, Floats]:
+        residuals, slopes = self._seen(view, x, rows)
+        # The unknowns are km of the start, where a degree of longitude has another length.
+        slopes[..., :2] *= (np.stack(km_a_degree(lat), axis=1) / self._km[rows])[:, None, :]
         square = residuals**2
         return residuals, slopes, np.sum(np.sqrt(1 + square) - 1 if self._soft else 0.5 * square, axis=1)
 
-    def _seen(self, x: Floats, rows: Places) -> tuple[Floats, Floats, Floats]:
-        """Return residuals, their derivatives by km at the place itself, and how long its degrees are."""
-        lat, lon = self._place(x, rows)
-        view, weight, factor = self._stations.seen_from(lat, lon), self._weight[rows], self._factor(x)
+    def _seen(self, view: View, x: Floats, rows: Places) -> tuple[Floats, Floats]:
+        """Return residuals, and their derivatives by km at the place itself."""
+        weight, factor = self._weight[rows], self._factor(x)
         travel = self._propagation.travel_us(view.distance_m) * factor
         residuals = (self._times[rows] - x[:, 2, None] - travel) * weight
         slopes = np.empty((*residuals.shape, x.shape[1]))
@@ -212,7 +174,7 @@ class Fits:
         slopes[..., 0], slopes[..., 1], slopes[..., 2] = per_km * view.east, per_km * view.north, -weight
         if self._free:
             slopes[..., 3] = -_SPEED_STEP / factor * travel * weight
-        return residuals, slopes, np.stack(km_a_degree(lat), axis=1)
+        return residuals, slopes
 
     def _normal(self, residuals: Floats, slopes: Floats) -> tuple[Floats, Floats]:
         """Return the loss's descent and its curvature."""
@@ -228,11 +190,12 @@ class Fits:
     def _found(self, x: Floats) -> Minima:
         rows = np.arange(len(x))
         lat, lon = self._place(x, rows)
-        residuals, slopes, _ = self._seen(x, rows)
+        view = self._stations.seen_from(lat, lon)
+        residuals, slopes = self._seen(view, x, rows)
         slowness = self._propagation.slowness * self._factor(x)[:, 0]
-        return Minima(
-            lat, (lon + 180) % 360 - 180, self._origin + x[:, 2], slowness, residuals, self._sigma, slopes, ~_is_far(x)
-        )
+        lon = (lon + 180) % 360 - 180
+        time = self._origin + x[:, 2]
+        return Minima(lat, lon, time, slowness, view.distance_m, residuals, self._sigma, slopes, ~_is_far(x))
 
     def _place(self, x: Floats, rows: Places) -> tuple[Floats, Floats]:
         degrees = x[:, :2] / self._km[rows]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.models.location.fit import Arrivals, Fits
+from fulgor.models.location.arrivals import Arrivals
+from fulgor.models.location.fit import Fits
 from fulgor.models.location.model import Propagation, Sighting
 from fulgor.models.location.solve import LEAST_SITES, Solution, solution
 from fulgor.preprocessing.leela.geodesy import Stations

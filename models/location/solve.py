@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fulgor.models.location.fit import Arrivals, Fits, Minima
+from fulgor.models.location.arrivals import Arrivals, Minima
+from fulgor.models.location.fit import Fits
 from fulgor.models.location.model import Propagation
 from fulgor.preprocessing.leela.geodesy import Stations
 

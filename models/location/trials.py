@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fulgor.models.location.arrivals import Arrivals, Minima
 from fulgor.models.location.companies import Network, Pulses
-from fulgor.models.location.fit import Arrivals, Fits, Minima
+from fulgor.models.location.fit import Fits
 from fulgor.models.location.model import Propagation
 from fulgor.models.location.nearest import Nearest
 from fulgor.models.location.phase import Waves, refine
@@ -107,13 +108,12 @@ class Trials:
                 return
             minima = self._fitted(chosen, lat, lon, rough=True)
             lat, lon = minima.lat, minima.lon
-            distance = network.distance(lat, lon)
-            again = self._expected(minima.time_us, distance, free)
+            again = self._expected(minima, free)
             row, site = np.nonzero(again >= 0)
             rests_on[rows[row], again[row, site]] = True
             sound = minima.is_sound & (_count(again) >= LEAST_SITES)
             stays = (again == chosen).all(axis=1) | (left == 0)
-            for at in np.flatnonzero(sound & stays & self._are_one(minima, chosen, again, distance)).tolist():
+            for at in np.flatnonzero(sound & stays & self._are_one(minima, chosen, again)).tolist():
                 envelope = solution(minima, at, np.flatnonzero(chosen[at] >= 0), network.propagation.scale)
                 if envelope is not None:
                     yield _Passed(int(rows[at]), again[at], self._ordered(again[at]), envelope)
@@ -123,19 +123,19 @@ class Trials:
         times = np.where(members >= 0, self._pulses.time[members], np.nan)
         return Fits(self._network.stations, self._network.propagation, Arrivals(times, lat, lon), rough=rough).minima()
 
-    def _expected(self, time_us: Floats, distance: Floats, free: Bools) -> Places:
+    def _expected(self, minima: Minima, free: Bools) -> Places:
         """Return each site's pulse that is nearest to where fits expect it, if near enough."""
         propagation = self._network.propagation
-        expected = time_us[:, None] + propagation.travel_us(distance)
-        return self._nearest.among(expected, _FINE_SIGMAS * propagation.sigma_us(distance), free)
+        expected = minima.time_us[:, None] + propagation.travel_us(minima.distance_m)
+        return self._nearest.among(expected, _FINE_SIGMAS * propagation.sigma_us(minima.distance_m), free)
 
-    def _are_one(self, minima: Minima, fitted: Places, chosen: Places, distance: Floats) -> Bools:
+    def _are_one(self, minima: Minima, fitted: Places, chosen: Places) -> Bools:
         """Tell of fits whether arrival times and strengths are those of one stroke."""
         spare = _count(fitted) - LEAST_SITES
         agree = (spare == 0) | (np.sum(minima.residuals**2, axis=1) <= _WORST_FIT * spare)
         # A fit of few sites is checked by little else.
         worst = np.where(_count(chosen) < _CHECKED, FINE_OF_FEW, FINE)
-        return np.asarray(agree & self._are_heard_alike(chosen, distance, worst), np.bool_)
+        return np.asarray(agree & self._are_heard_alike(chosen, minima.distance_m, worst), np.bool_)
 
     def _are_heard_alike(self, members: Places, distance: Floats, worst: Floats | float) -> Bools:
         amplitude = np.where(members >= 0, self._pulses.amplitude[members], np.nan)

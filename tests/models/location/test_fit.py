@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fulgor.models.location import Propagation
-from fulgor.models.location.fit import Arrivals, Fits, Minima
+from fulgor.models.location.arrivals import Arrivals, Minima
+from fulgor.models.location.fit import Fits
 from fulgor.preprocessing.leela.geodesy import Stations, distance_m
 from fulgor.replay.simulate.leela.network import NETWORK
 
