@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from types import FrameType
 
-__all__ = ["Stopping", "stopped_by_signals"]
+__all__ = ["Stopping", "stopped_by_signals", "without_ctrl_c"]
 
 
 class Stopping(Event):
@@ -70,3 +70,17 @@ def stopped_by_signals(stopping: Stopping) -> Iterator[None]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Keep SIGINT from this thread for a while, and from the processes that it starts meanwhile until they unblock it.
+
+    A terminal sends a Ctrl-C to a command and to all of its processes: one that is still loading would answer with a
+    traceback, whatever it is to do with signals later.
+    """
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, kept)

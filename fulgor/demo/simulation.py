@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +14,7 @@ from threading import Thread
 
 import numpy as np
 
+from fulgor.consumer.stopping import without_ctrl_c
 from fulgor.demo.plan import Night
 from fulgor.errors import FulgorError, SettingsError
 
@@ -91,6 +91,10 @@ class Simulator:
             self._thread.join()
 
     def _run(self) -> None:
+        with without_ctrl_c():
+            self._simulate()
+
+    def _simulate(self) -> None:
         pool = ProcessPoolExecutor(_processes(), get_context("spawn"), initializer=_settle_in)
         try:
             waiting = {pool.submit(_portion, *portion) for portion in self._portions}
@@ -144,8 +148,7 @@ def _clear_seeds(night: Night) -> Iterator[int]:
 
 
 def _settle_in() -> None:
-    """Prepare a process: a Ctrl-C is its owner's business, and it does not outlive its owner."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Prepare a process: it does not outlive its owner, whose business a Ctrl-C is."""
     Thread(target=_leave_with_owner, daemon=True).start()
 
 

@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from threading import Thread
@@ -7,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from fulgor.consumer.stopping import Stopping, stopped_by_signals
+from fulgor.consumer.stopping import Stopping, stopped_by_signals, without_ctrl_c
 
 
 def interrupted(stopping, work):
@@ -71,3 +72,12 @@ def test_the_first_signal_says_it_and_the_second_ctrl_c_interrupts():
         reached.append("not interrupted")
     assert len(reached) == 2
     assert before == {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+def test_a_process_that_is_started_without_ctrl_c_does_not_hear_one_while_it_loads():
+    program = "import signal, sys; signal.raise_signal(signal.SIGINT); print('loaded')"
+    with without_ctrl_c():
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "loaded\n", "")
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fulgor.consumer import workers
-from fulgor.consumer.workers import run_workers
+from fulgor.consumer.workers import INTERRUPTED, run_workers
 
 
 class Process:
@@ -17,7 +17,9 @@ class Process:
 
     made: list[Process]
 
-    def __init__(self, target: object, args: tuple[int], name: str) -> None:
+    ends_with = 0
+
+    def __init__(self, target: object, args: tuple[object, int], name: str) -> None:
         self.name, self.pid, self.exitcode, self.told = name, None, None, False
         self.made.append(self)
 
@@ -33,7 +35,7 @@ class Process:
 
     def join(self, _: float) -> None:
         assert self.told, "it would never end"
-        self.exitcode = 0
+        self.exitcode = self.ends_with
 
 
 @pytest.fixture
@@ -49,3 +51,11 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Process]]:
 def test_a_signal_during_a_start_reaches_that_worker_and_starts_no_other(processes: list[Process]):
     assert run_workers(3, lambda _: None) == 0
     assert [process.told for process in processes] == [True]
+
+
+def test_a_worker_that_could_not_listen_yet_has_done_as_it_was_told(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(Process, "ends_with", -signal.SIGTERM)
+    assert run_workers(1, lambda _: None) == INTERRUPTED
+    assert not caplog.records
