@@ -69,13 +69,25 @@ _VERSIONS = (sql.SQL("""
         CROSS JOIN LATERAL (
             SELECT array_agg(alert ORDER BY arrival_ns, alert) AS alerts
             FROM fulgor.leela_stroke_pulse WHERE stroke = s.stroke) p;
-"""),)  # fmt: skip
-# A seam that is joined changes rows beside a chunk that was just stored: rows of chunks count, too.
-_TOUCHED = sql.SQL(
-    "SELECT DISTINCT floor(extract(epoch FROM time))::int8 FROM fulgor.leela_alert WHERE time_ns IS NOT NULL"
-    " AND stored_at > coalesce((SELECT max(located_at) FROM fulgor.leela_stroke_block), '-infinity')"
-    " - {overlap}::interval"
+"""), sql.SQL("""
+    ALTER TABLE fulgor.leela_stroke_block ADD COLUMN due bool NOT NULL DEFAULT false;
+    CREATE INDEX leela_stroke_block_due ON fulgor.leela_stroke_block (block) WHERE due;
+    CREATE TABLE fulgor.leela_stroke_look (
+        looked_at timestamptz NOT NULL, one bool PRIMARY KEY DEFAULT true CHECK (one));
+"""))  # fmt: skip
+# A seam that is joined changes rows beside a chunk that was just stored: rows of chunks count, too. A pulse near a full
+# second moves the cut, and with it the block before.
+_MARK_DUE = sql.SQL(
+    "INSERT INTO fulgor.leela_stroke_block (block, pulses, digest, due)"
+    " SELECT DISTINCT floor(extract(epoch FROM time))::int8 + step, 0, ''::bytea, true"
+    " FROM fulgor.leela_alert, (VALUES (-1), (0)) AS steps (step) WHERE time_ns IS NOT NULL"
+    " AND stored_at > coalesce((SELECT looked_at FROM fulgor.leela_stroke_look), '-infinity') - {overlap}::interval"
+    " ON CONFLICT (block) DO UPDATE SET due = true"
 ).format(overlap=sql.Literal(_OVERLAP))
+_LOOKED = (
+    "INSERT INTO fulgor.leela_stroke_look (looked_at) VALUES (now())"
+    " ON CONFLICT (one) DO UPDATE SET looked_at = excluded.looked_at"
+)
 _NEWEST = sql.SQL("SELECT max(time_ns), max(stored_at) < now() - {silence}::interval FROM fulgor.leela_alert")
 _PULSES = sql.SQL(
     "SELECT alert, node, start_ns, peak_index, interval_ns, amplitude, revision, pulse_ns, \"window\""
@@ -128,15 +140,22 @@ def stroke_id(stroke: Stroke) -> str:
 
 
 def _due(connection: Connection) -> list[int]:
-    """Return the seconds in which rows are new and for which nothing more is expected."""
-    newest, silent = connection.execute(_NEWEST.format(silence=sql.Literal(_SILENCE))).fetchone() or (None, None)
-    if newest is None:
-        return []
-    touched = {int(str(row[0])) for row in connection.execute(_TOUCHED).fetchall()}
-    ripe = (int(str(newest)) - round(LATENESS_S * _SECOND_NS) - _CUT_NS) // _SECOND_NS
-    # A pulse near a full second moves the cut, and with it the block before.
-    seconds = {second + step for second in touched for step in (-1, 0)}
-    return sorted(second for second in seconds if silent or second < ripe)
+    """Return the blocks in which rows are new and for which nothing more is expected.
+
+    Those that must wait are kept as due: when they are ripe, their rows may be long past what counts as new.
+    """
+    with connection.transaction():
+        connection.execute(_MARK_DUE)
+        connection.execute(_LOOKED)
+        newest, silent = connection.execute(_NEWEST.format(silence=sql.Literal(_SILENCE))).fetchone() or (None, None)
+        if newest is None:
+            return []
+        ripe = (int(str(newest)) - round(LATENESS_S * _SECOND_NS) - _CUT_NS) // _SECOND_NS
+        found = connection.execute(
+            "SELECT block FROM fulgor.leela_stroke_block WHERE due AND (%s OR block < %s) ORDER BY block",
+            [silent, ripe],
+        ).fetchall()
+    return [int(str(block)) for (block,) in found]
 
 
 def _locate_block(connection: Connection, locator: Locator, second: int) -> int | None:
@@ -145,13 +164,15 @@ def _locate_block(connection: Connection, locator: Locator, second: int) -> int 
     digest = blake2b("\n".join(f"{row[0]} {row[6]} {row[7]}" for row in rows).encode(), digest_size=16).digest()
     known = connection.execute("SELECT digest FROM fulgor.leela_stroke_block WHERE block = %s", [second]).fetchone()
     if known is not None and known[0] == digest:
+        connection.execute("UPDATE fulgor.leela_stroke_block SET due = false WHERE block = %s", [second])
         return None
     strongest = sorted(rows, key=lambda row: (-row[5], row[0]))[:_MOST_PULSES]
     strokes = locator.locate([_sighting(row) for row in strongest])
     _replace(connection, second, strokes)
     connection.execute(
         "INSERT INTO fulgor.leela_stroke_block (block, pulses, digest) VALUES (%s, %s, %s) ON CONFLICT (block)"
-        " DO UPDATE SET pulses = excluded.pulses, digest = excluded.digest, located_at = clock_timestamp()",
+        " DO UPDATE SET pulses = excluded.pulses, digest = excluded.digest, due = false,"
+        " located_at = clock_timestamp()",
         [second, len(rows), digest],
     )
     return len(strokes)
