@@ -14,6 +14,7 @@ from threading import Event
 import psycopg
 
 from fulgor.consumer.settings import Settings
+from fulgor.errors import DatabaseError, FulgorError
 from fulgor.storage.database import Connection, connect, transient, translated
 from fulgor.storage.drift import measure_drift
 from fulgor.storage.indexes import build, wanted
@@ -105,15 +106,16 @@ def run_jobs(database: str, settings: Settings, *, every_s: float | None, stoppi
     ------
     DatabaseError
         The database refuses us; one that is only away is tried again in the next round.
+    FulgorError
+        A job failed, and there is no next round; the others had their turn.
     """
     settings = settings.model_copy(update={"database": database})
     while True:
         try:
             with translated(database), connect(database, application="fulgor jobs") as connection:
-                for job in JOBS:
-                    if stopping.is_set():
-                        return
-                    _run(connection, job, settings)
+                failed = _round(connection, settings, stopping)
+            if every_s is None and failed is not None:
+                raise failed
         except Exception as error:
             if every_s is None or not _may_pass(error):
                 raise
@@ -125,6 +127,23 @@ def run_jobs(database: str, settings: Settings, *, every_s: float | None, stoppi
 def _may_pass(error: Exception) -> bool:
     cause = error.__cause__ or error
     return isinstance(cause, psycopg.Error) and transient(cause)
+
+
+def _round(connection: Connection, settings: Settings, stopping: Event) -> FulgorError | None:
+    """Run each job once; what one is refused costs no other its turn, and the first refusal is returned."""
+    first: FulgorError | None = None
+    for job in JOBS:
+        if stopping.is_set():
+            break
+        try:
+            _run(connection, job, settings)
+        except DatabaseError:
+            raise
+        except FulgorError as error:
+            log.error("%s: %s", job.name, error)
+            _finish(connection, job, f"failed: {error}")
+            first = first or error
+    return first
 
 
 def _run(connection: Connection, job: Job, settings: Settings) -> None:
@@ -140,5 +159,9 @@ def _run(connection: Connection, job: Job, settings: Settings) -> None:
         [job.name],
     )
     outcome = job.run(connection, settings)
-    connection.execute("UPDATE fulgor.job SET finished_at = now(), outcome = %s WHERE name = %s", [outcome, job.name])
+    _finish(connection, job, outcome)
     log.info("%s: %s", job.name, outcome)
+
+
+def _finish(connection: Connection, job: Job, outcome: str) -> None:
+    connection.execute("UPDATE fulgor.job SET finished_at = now(), outcome = %s WHERE name = %s", [outcome, job.name])

@@ -1,10 +1,12 @@
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 
 import numpy as np
 import pytest
 
 from fulgor.consumer.settings import Settings
+from fulgor.errors import SettingsError
 from fulgor.jobs import run_jobs
 from fulgor.storage import indexes
 from fulgor.storage.indexes import build, wanted
@@ -75,3 +77,15 @@ def test_told_to_stop_no_further_job_begins(toy):
     before = toy.connection.execute("SELECT max(started_at) FROM fulgor.job").fetchone()
     run_jobs(toy.url, Settings(), every_s=None, stopping=stopping)
     assert toy.connection.execute("SELECT max(started_at) FROM fulgor.job").fetchone() == before
+
+
+def test_a_job_that_fails_costs_no_other_its_turn(toy, tmp_path: Path):
+    nodes = tmp_path / "nodes.json"
+    nodes.write_text("[")
+    before = toy.connection.execute("SELECT clock_timestamp()").fetchone()
+    with pytest.raises(SettingsError, match=r"nodes\.json"):
+        run_jobs(toy.url, Settings(nodes=nodes), every_s=None, stopping=Event())
+    ran = "SELECT name, outcome FROM fulgor.job WHERE finished_at > %s"
+    outcomes = dict(toy.connection.execute(ran, before).fetchall())
+    assert outcomes["leela-strokes"].startswith("failed: ")
+    assert outcomes["drift"].startswith("0 nights measured")
