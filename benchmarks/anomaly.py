@@ -116,8 +116,8 @@ def train(network: ZtfNetwork, dataset: Dataset, parts: Parts, config: TrainingC
     network.eval().requires_grad_(False)
 
 
-def measured(network: ZtfNetwork, geo: GeoTransform, dataset: Dataset, parts: Parts) -> Run:
-    """Fit the scores to a trained network's latents, and score the tested alerts."""
+def percentiles(network: ZtfNetwork, dataset: Dataset, parts: Parts) -> np.ndarray:
+    """Fit the scores to a trained network's latents, and return those of the tested alerts in the reference."""
     known = infer(network, dataset, parts.train)["latent"]
     labels = np.asarray(dataset.labels[parts.train])
     network.distance.fit(torch.from_numpy(known), torch.from_numpy(labels))
@@ -131,19 +131,26 @@ def measured(network: ZtfNetwork, geo: GeoTransform, dataset: Dataset, parts: Pa
     )
     ranks = np.full(scores["test"].shape, np.nan)
     ranks[:, there] = reference.percentiles(scores["test"][:, there])
+    return ranks
+
+
+def measured(network: ZtfNetwork, geo: GeoTransform, dataset: Dataset, parts: Parts) -> Run:
+    """Score the tested alerts by a trained network and by GeoTransform."""
+    ranks = percentiles(network, dataset, parts)
     geo.calibrate(central(dataset, parts.train[::3][:120]))
     theirs = Reference.fit(geo.score(central(dataset, parts.reference))[:, None], ("geo",))
     their_ranks = theirs.percentiles(geo.score(central(dataset, parts.test))[:, None])[:, 0]
     return Run(parts.test, ranks, their_ranks)
 
 
-def simulated_parts(dataset: Dataset, left_out: int) -> Parts:
-    """Parts by object; the alerts of the class that is left out are all tested."""
+def simulated_parts(dataset: Dataset, *left_out: int) -> Parts:
+    """Parts by object; the alerts of the classes that are left out are all tested."""
     shares = np.array([*SIMULATED.values()], dtype=float)
     parts = dataset.split(dict(zip(SIMULATED, shares / shares.sum(), strict=True)), 0)
     labels = np.asarray(dataset.labels)
-    chosen = {name: part[labels[part] != left_out][: SIMULATED[name]] for name, part in parts.items()}
-    odd = np.flatnonzero(labels == left_out)[: SIMULATED["test"]]
+    odd = np.isin(labels, left_out)
+    chosen = {name: part[~odd[part]][: SIMULATED[name]] for name, part in parts.items()}
+    odd = np.flatnonzero(odd)[: SIMULATED["test"]]
     return Parts(**{**chosen, "test": np.concatenate([chosen["test"], odd])})
 
 
