@@ -150,8 +150,8 @@ def simulated_parts(dataset: Dataset, *left_out: int) -> Parts:
     labels = np.asarray(dataset.labels)
     odd = np.isin(labels, left_out)
     chosen = {name: part[~odd[part]][: SIMULATED[name]] for name, part in parts.items()}
-    odd = np.flatnonzero(odd)[: SIMULATED["test"]]
-    return Parts(**{**chosen, "test": np.concatenate([chosen["test"], odd])})
+    tested = np.concatenate([chosen["test"], np.flatnonzero(odd)[: SIMULATED["test"]]])
+    return Parts(**{**chosen, "test": tested})
 
 
 def real_parts(dataset: Dataset, folds: np.ndarray, fold: int, left_out: int) -> Parts:
