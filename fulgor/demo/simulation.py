@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Event
 from queue import SimpleQueue
 from threading import Thread
 
@@ -85,7 +86,7 @@ class Simulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the processes; each still makes the portion it is at."""
+        """End the processes; each still makes the alert it is at."""
         self._stopped = True
         if self._thread.is_alive():
             self._thread.join()
@@ -95,7 +96,9 @@ class Simulator:
             self._simulate()
 
     def _simulate(self) -> None:
-        pool = ProcessPoolExecutor(_processes(), get_context("spawn"), initializer=_settle_in)
+        context = get_context("spawn")
+        told = context.Event()
+        pool = ProcessPoolExecutor(_processes(), context, initializer=_settle_in, initargs=(told,))
         try:
             waiting = {pool.submit(_portion, *portion) for portion in self._portions}
         except BrokenProcessPool as error:
@@ -106,6 +109,7 @@ class Simulator:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
             for portion in done:
                 self._done.put(portion)
+        told.set()
         pool.shutdown(cancel_futures=True)
 
 
@@ -147,8 +151,12 @@ def _clear_seeds(night: Night) -> Iterator[int]:
     raise SettingsError("so many alerts are more than a night of the demo has: give a smaller --count")
 
 
-def _settle_in() -> None:
+_stopping: list[Event] = []  # in a process of the pool: what tells it to stop
+
+
+def _settle_in(told: Event) -> None:
     """Prepare a process: it does not outlive its owner, whose business a Ctrl-C is."""
+    _stopping.append(told)
     Thread(target=_leave_with_owner, daemon=True).start()
 
 
@@ -162,7 +170,9 @@ def _leave_with_owner() -> None:
 def _portion(count: int, seed: int, start_jd: float) -> list[NightAlert]:
     from fulgor.replay.simulate.ztf import encode, simulate
 
-    return [
-        NightAlert(alert.jd, int(alert.record["candid"]), alert.label, encode([alert.record]))
-        for alert in simulate(count, seed, start=start_jd, nights=1)
-    ]
+    made = []
+    for alert in simulate(count, seed, start=start_jd, nights=1):
+        if any(told.is_set() for told in _stopping):
+            break
+        made.append(NightAlert(alert.jd, int(alert.record["candid"]), alert.label, encode([alert.record])))
+    return made
