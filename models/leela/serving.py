@@ -79,7 +79,7 @@ class LeelaModel(CardedModel):
         Raises
         ------
         ModelError
-            An array is missing or of another shape than the model's.
+            An array is missing or of another shape than the model's, or the card names other scores than the graph.
         MemoryError
             There is no room for this batch.
         """
@@ -90,6 +90,11 @@ class LeelaModel(CardedModel):
         windows, scalars = windows[first], scalars[first]
         present = _present(windows)
         found = self._pulses(windows, scalars, present)
+        if found["scores"].shape[-1] != len(self.scores):
+            raise ModelError(
+                f"model {self.model_hash} gives {found['scores'].shape[-1]} scores, its card names {len(self.scores)};"
+                " train or install it again"
+            )
         anomaly = self._reference.anomaly(found["scores"].reshape(-1, len(self.scores))).reshape(len(first), -1)
         anomaly = np.where(present, anomaly, np.float32(-1.0))
         chunk = chunk.reshape(-1)

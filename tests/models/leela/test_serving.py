@@ -135,3 +135,12 @@ def test_a_damaged_graph_is_found_before_the_first_chunk(tmp_path: Path):
     with pytest.raises(ModelError, match="damaged"):
         load(folder, "cpu")
     assert json.loads((folder / "card.json").read_text())["stream"] == "leela"
+
+
+@pytest.mark.parametrize("scores", [[], ["reconstruction"]])
+def test_a_card_that_names_other_scores_than_the_graph_gives(tmp_path: Path, scores: list[str]):
+    shutil.copytree(SHIPPED / "leela", tmp_path / "model")
+    card = tmp_path / "model" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"scores": scores}))
+    with pytest.raises(ModelError, match="scores"):
+        load(tmp_path / "model", "cpu")
