@@ -9,14 +9,11 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Final
 
 from fulgor.consumer.stopping import without_ctrl_c
+from fulgor.errors import INTERRUPTED
 
-__all__ = ["INTERRUPTED", "run_workers"]
-
-INTERRUPTED: Final = 130
-"""Exit code of a process that a signal stopped before its work was done, as a shell gives it after Ctrl-C."""
+__all__ = ["run_workers"]
 
 log = logging.getLogger(__name__)
 

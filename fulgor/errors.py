@@ -22,11 +22,16 @@ traceback.
     ├── OffsetError                 13   no such stored offset, or it cannot be moved there
     └── MalformedError                   a message or record that no retry can mend: a dead letter
         └── NotThisStreamError           well-formed, but not of this survey's shape
+
+A command that a signal stopped before its work was done leaves with :data:`INTERRUPTED`.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = [
+    "INTERRUPTED",
     "ArchiveError",
     "BrokerError",
     "DatabaseError",
@@ -43,6 +48,9 @@ __all__ = [
     "SettingsError",
     "TopicError",
 ]
+
+INTERRUPTED: Final = 130
+"""Exit code of a process that a signal stopped before its work was done, as a shell gives it after Ctrl-C."""
 
 
 class FulgorError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -19,6 +19,7 @@ __all__ = [
     "ArchivedMessage",
     "is_recording",
     "require_recording",
+    "require_whole",
 ]
 
 RECORDING: Final = "recording.json"
@@ -169,3 +170,20 @@ def require_recording(path: Path) -> None:
     """
     if not is_recording(path):
         raise ArchiveError(f"{path}: not a recording: there is no {RECORDING}")
+
+
+def require_whole(problems: Sequence[str]) -> None:
+    """Refuse what could be read in part only.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        What could not be read, such as :attr:`Archive.problems` after an iteration; empty if nothing.
+
+    Raises
+    ------
+    ArchiveError
+        There are problems; all of them are named.
+    """
+    if problems:
+        raise ArchiveError("; ".join(problems))

@@ -10,6 +10,7 @@ from fulgor.errors import ArchiveError, MalformedError
 from fulgor.models.evaluation.alerts import LabelledAlert
 from fulgor.preprocessing.ztf import ZtfAlert, ZtfDecoder
 from fulgor.replay.archive import open_archive
+from fulgor.replay.archived import require_whole
 from fulgor.replay.labels import label_rows, table_beside
 
 __all__ = ["labelled_alerts"]
@@ -60,8 +61,7 @@ def labelled_alerts(
                 yield LabelledAlert(alert, row.label, row.origin or _place(message.name))
         if progress is not None:
             progress(done, opened.count)
-    if opened.problems:
-        raise ArchiveError("; ".join(opened.problems))
+    require_whole(opened.problems)
     if absent := len(rows) - len(seen):
         counts["not in the archive"] = absent
     if not seen:

@@ -16,6 +16,7 @@ from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Listener, Polled
 from fulgor.errors import ArchiveError, SettingsError
 from fulgor.replay.archive import Archive, ArchivedMessage, open_archive
+from fulgor.replay.archived import require_whole
 
 __all__ = ["ArchiveSource"]
 
@@ -146,5 +147,4 @@ class ArchiveSource:
         """
         if self._failure is not None:
             raise self._failure
-        if self._archive.problems:
-            raise ArchiveError("; ".join(self._archive.problems))
+        require_whole(self._archive.problems)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fulgor.consumer.stream import Item, Stream
 from fulgor.errors import ArchiveError, MalformedError
 from fulgor.models.dataset import COMPACT, STEP_TIMES, UNLABELLED, Dataset
-from fulgor.replay.archived import Archive
+from fulgor.replay.archived import Archive, require_whole
 from fulgor.replay.arrayfile import ArrayFile, mapped
 from fulgor.replay.record.disk import disk_errors, write_whole
 
@@ -182,8 +182,7 @@ def _prepare(archive: Archive, stream: Stream, folder: Path, on_progress: Callab
             for item in _items(stream, message.value, message.name, writer):
                 writer.add(item)
             on_progress(done)
-        if archive.problems:
-            raise ArchiveError("; ".join(archive.problems))
+        require_whole(archive.problems)
         writer.close()
         with disk_errors(folder):
             if not folder.exists():  # another process may have been faster

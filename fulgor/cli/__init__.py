@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fulgor.errors import FulgorError
+from fulgor.errors import INTERRUPTED, FulgorError
 
 try:
     from fulgor.cli.app import app
 except KeyboardInterrupt:  # the first third of a second is a Ctrl-C's, too
-    sys.exit(130)
+    sys.exit(INTERRUPTED)
 
 __all__ = ["app", "main", "reported"]
 
@@ -28,7 +28,7 @@ def reported() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:  # the library's own handling begins only when it has built its tree of commands
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except FulgorError as error:
         print(f"fulgor: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -12,7 +12,7 @@ import typer
 
 from fulgor.cli.logs import set_up_logging
 from fulgor.cli.pairs import kafka_pairs
-from fulgor.errors import ArchiveError, SettingsError
+from fulgor.errors import INTERRUPTED, ArchiveError, SettingsError
 
 if TYPE_CHECKING:
     from fulgor.consumer.consume import Consumption
@@ -151,6 +151,4 @@ def _report(order: Order, metrics: Metrics) -> None:
 
         typer.echo(json.dumps(report(metrics)))
     if metrics.interrupted:
-        from fulgor.consumer.workers import INTERRUPTED
-
         raise SystemExit(INTERRUPTED)

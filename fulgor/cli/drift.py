@@ -101,6 +101,8 @@ def _drawn(items: Iterable[Item], count: int) -> list[Item]:
 
 
 def _items(stream: Stream, archive: Archive, broken: Counter[str]) -> Iterator[Item]:
+    from fulgor.replay.archived import require_whole
+
     for message in archive:
         try:
             records = stream.decode(message.value)
@@ -112,5 +114,4 @@ def _items(stream: Stream, archive: Archive, broken: Counter[str]) -> Iterator[I
                 broken[record.stage] += 1
             else:
                 yield from stream.prepare(record)
-    if archive.problems:
-        raise ArchiveError("; ".join(archive.problems))
+    require_whole(archive.problems)

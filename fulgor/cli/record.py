@@ -16,7 +16,6 @@ import typer
 from fulgor.cli.logs import set_up_logging
 from fulgor.cli.output import jsonable
 from fulgor.cli.pairs import kafka_pairs
-from fulgor.errors import ArchiveError
 
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
@@ -81,13 +80,13 @@ def check(
 ) -> None:
     """Read all of a recording against its checksums and account for every offset; leaves with 9 if it is not whole."""
     from fulgor.consumer.settings import load_settings
+    from fulgor.replay.archived import require_whole
     from fulgor.replay.record.check import check_recording
 
     identify = _identify(stream, load_settings({}, config=config)) if repair else None
     found = check_recording(recording, identify)
     typer.echo(json.dumps(jsonable(asdict(found))) if as_json else "\n".join(_lines(found)))
-    if problems := found.problems():
-        raise ArchiveError("; ".join(problems))
+    require_whole(found.problems())
 
 
 def _identify(stream: str, settings: Settings) -> Identify:

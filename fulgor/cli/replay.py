@@ -18,7 +18,7 @@ from fulgor.cli.pairs import kafka_pairs
 from fulgor.cli.record import check, record
 from fulgor.cli.rescore import rescore
 from fulgor.cli.trainingset import prepare
-from fulgor.errors import ArchiveError
+from fulgor.errors import INTERRUPTED, ArchiveError
 
 if TYPE_CHECKING:
     from fulgor.consumer.settings import Settings
@@ -74,6 +74,7 @@ def produce(
     from fulgor.consumer.settings import load_settings
     from fulgor.consumer.stopping import Stopping, stopped_by_signals
     from fulgor.replay.archive import open_archive
+    from fulgor.replay.archived import require_whole
     from fulgor.replay.produce import ProduceOptions
     from fulgor.replay.produce import produce as send
     from fulgor.replay.selection import Selection, parse_condition
@@ -91,14 +92,15 @@ def produce(
         report = send(opened, topic, cluster, options, lambda state: show(state.sent, state.rate), stopping)
     typer.echo(json.dumps(asdict(report) | {"rate": report.rate}) if as_json else _sentence(report))
     if report.interrupted:
-        raise typer.Exit(130)
-    _refuse(report.problems)
+        raise typer.Exit(INTERRUPTED)
+    require_whole(report.problems)
 
 
 @app.command()
 def inspect(archive: Path = ARCHIVE, split: bool = SPLIT, as_json: bool = JSON) -> None:
     """Decode all of an archive and count what is in it; leaves with code 9 when part of it cannot be read."""
     from fulgor.replay.archive import open_archive
+    from fulgor.replay.archived import require_whole
     from fulgor.replay.inspect import inspect_archive
 
     opened = open_archive(archive, split=split)
@@ -111,7 +113,7 @@ def inspect(archive: Path = ARCHIVE, split: bool = SPLIT, as_json: bool = JSON) 
         _print(found)
     if found.failure:
         raise ArchiveError(found.failure)
-    _refuse(found.problems)
+    require_whole(found.problems)
 
 
 def _protected(settings: Settings, archive: Archive) -> dict[str, str]:
@@ -164,11 +166,6 @@ def _sentence(report: ProduceReport) -> str:
     if report.others:
         parts.append(f"not sent: {_listed(report.others)}")
     return "; ".join(parts)
-
-
-def _refuse(problems: tuple[str, ...]) -> None:
-    if problems:
-        raise ArchiveError("; ".join(problems))
 
 
 def _listed(counts: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ from fulgor.cli.logs import set_up_logging
 from fulgor.cli.output import JSON, emit_one
 from fulgor.cli.pairs import kafka_pairs
 from fulgor.cli.session import opened
-from fulgor.errors import SettingsError
+from fulgor.errors import INTERRUPTED, SettingsError
 
 if TYPE_CHECKING:
     from fulgor.storage.registry import Model
@@ -49,7 +49,7 @@ def rescore(
 
     It goes on where it was interrupted; where nothing is stale, it reads nothing.
     """
-    from fulgor.consumer.workers import INTERRUPTED, run_workers
+    from fulgor.consumer.workers import run_workers
     from fulgor.replay.rescore import outcome, rescore_group
     from fulgor.storage.registry import find_model, live_model
     from fulgor.storage.stale import count_unscored
@@ -83,7 +83,6 @@ def _work(order: Order) -> int:
     from fulgor.cli.services import database_url, model_source
     from fulgor.consumer.consume import kafka_source
     from fulgor.consumer.settings import load_settings
-    from fulgor.consumer.workers import INTERRUPTED
     from fulgor.replay.rescore import rescore as run
     from fulgor.replay.source import ArchiveSource
     from fulgor.streams.registry import instrument

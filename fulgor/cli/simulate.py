@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from fulgor.errors import SettingsError
+from fulgor.errors import INTERRUPTED, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,7 +141,7 @@ def _produce(
         report = produce(archive, topic, cluster, ProduceOptions(rate=rate, create=create), stopping=stopping)
     if report.interrupted:
         typer.echo(f"interrupted: {report.delivered} messages are delivered to topic {topic!r}", err=True)
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     return asdict(report)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from fulgor.consumer import workers
-from fulgor.consumer.workers import INTERRUPTED, run_workers
+from fulgor.consumer.workers import run_workers
+from fulgor.errors import INTERRUPTED
 
 
 class Process:
