@@ -125,7 +125,8 @@ class RecordingFolder:
     def _make(self) -> None:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            if any(not entry.name.startswith(RECORDING) for entry in self.path.iterdir()):
+            other = any(not entry.name.startswith(RECORDING) for entry in self.path.iterdir())
+            if other and not is_recording(self.path):  # they are another recorder's, faster by a moment, if it is one
                 raise ArchiveError(f"{self.path}: holds other files and no recording; name a new or empty folder")
             text = json.dumps({"format": FORMAT, "cluster": self._cluster, "group": new_group()}, indent=2) + "\n"
             part = self.path / f"{RECORDING}.{self.recorder}"

@@ -15,10 +15,12 @@ import pytest
 from faketopic import A_NIGHT_MS, TOPIC, FakeTopic, message, record, recorder
 
 import fulgor.replay.record.file as file_module
+import fulgor.replay.record.folder as folder_module
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Polled
 from fulgor.errors import ArchiveError, DiskFullError
 from fulgor.replay.archive import open_archive
+from fulgor.replay.archived import is_recording
 from fulgor.replay.record.check import check_recording
 from fulgor.replay.record.folder import PartitionLock, RecordingFolder
 from fulgor.replay.record.layout import message_files
@@ -113,6 +115,20 @@ def test_the_order_of_reading_does_not_depend_on_who_recorded_what(tmp_path: Pat
     assert one == two
     assert [each.timestamp_ms for each in one] == sorted(each.timestamp_ms for each in messages)
     assert len(message_files(tmp_path / "two")) == 2
+
+
+def test_a_recorder_that_was_faster_by_a_moment_is_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out, rivals = tmp_path / "out", []
+
+    def seen_too_early(path: Path) -> bool:
+        monkeypatch.setattr(folder_module, "is_recording", is_recording)
+        rivals.append(RecordingFolder(path, "cluster-1"))
+        PartitionLock(path / "locks" / "rival.recorder")
+        return False
+
+    monkeypatch.setattr(folder_module, "is_recording", seen_too_early)
+    found = RecordingFolder(out, "cluster-1")
+    assert [rival.marker for rival in rivals] == [found.marker]
 
 
 def test_a_cut_file_has_to_be_moved_away_first(tmp_path: Path):
