@@ -28,6 +28,8 @@ A command that a signal stopped before its work was done leaves with :data:`INTE
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Final
 
 __all__ = [
@@ -47,10 +49,13 @@ __all__ = [
     "SchemaVersionError",
     "SettingsError",
     "TopicError",
+    "is_out_of_space",
 ]
 
 INTERRUPTED: Final = 130
 """Exit code of a process that a signal stopped before its work was done, as a shell gives it after Ctrl-C."""
+
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FulgorError(Exception):
@@ -150,3 +155,12 @@ class MalformedError(FulgorError):
 
 class NotThisStreamError(MalformedError):
     """A well-formed message of another survey or shape, such as an LSST alert on a ZTF topic."""
+
+
+def is_out_of_space(error: Exception) -> bool:
+    """Say whether an error tells that the disk is full, or that no more may be written: a quota, a limit of file size.
+
+    Libraries that write by themselves hand on the system's words only; those are looked for where there is no number.
+    """
+    number = getattr(error, "errno", None)
+    return number in _NO_SPACE or (number is None and any(os.strerror(each) in str(error) for each in _NO_SPACE))

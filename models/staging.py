@@ -7,8 +7,6 @@ next attempt clears away should this one be cut off.
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from typing import Final
 
 from safetensors import SafetensorError
 
-from fulgor.errors import DiskFullError, SettingsError
+from fulgor.errors import DiskFullError, SettingsError, is_out_of_space
 from fulgor.models.card import CARD
 
 __all__ = ["UNFINISHED", "make_folder", "staged"]
@@ -79,9 +77,6 @@ def _put_in_place(fresh: Path, directory: Path) -> None:
 def _write_errors(directory: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        kind = DiskFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else SettingsError
-        raise kind(f"{directory}: the model cannot be written: {error.strerror or error}") from error
-    except SafetensorError as error:  # which tells what the system said in words only
-        kind = DiskFullError if os.strerror(errno.ENOSPC) in str(error) else SettingsError
-        raise kind(f"{directory}: the model cannot be written: {error}") from error
+    except (OSError, SafetensorError) as error:  # the latter has no number, only what the system said
+        kind = DiskFullError if is_out_of_space(error) else SettingsError
+        raise kind(f"{directory}: the model cannot be written: {getattr(error, 'strerror', None) or error}") from error

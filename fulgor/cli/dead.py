@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from fulgor.cli.output import JSON, emit, emit_one
 from fulgor.cli.session import DATABASE, STREAM, opened
-from fulgor.errors import DiskFullError, FulgorError, SettingsError
+from fulgor.errors import DiskFullError, FulgorError, SettingsError, is_out_of_space
 
 if TYPE_CHECKING:
     from fulgor.storage.dead import DeadRecord
@@ -101,7 +100,7 @@ def _write(path: Path, record: DeadRecord) -> None:
         path.write_bytes(record.message.value)
     except OSError as error:
         problem = f"--out {path}: {error.strerror}"
-        raise (DiskFullError if error.errno == errno.ENOSPC else SettingsError)(problem) from error
+        raise (DiskFullError if is_out_of_space(error) else SettingsError)(problem) from error
 
 
 @app.command()

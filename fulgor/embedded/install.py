@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from fulgor.embedded.account import Account
-from fulgor.errors import DiskFullError, EmbeddedServiceError
+from fulgor.errors import DiskFullError, EmbeddedServiceError, is_out_of_space
 
 __all__ = ["installed_version", "packages", "programs"]
 
@@ -33,8 +33,8 @@ def programs(account: Account | None, place: Path) -> Path:
 
     Raises
     ------
-    EmbeddedServiceError
-        The wheel is not installed, or its programs do not run here.
+    EmbeddedServiceError, DiskFullError
+        The wheel is not installed, or its programs do not run here or cannot be copied.
     """
     site = packages()
     found = site / PACKAGE / "pginstall" / "bin"
@@ -88,6 +88,7 @@ def _copy(site: Path, target: Path) -> Path:
                 shutil.copytree(site / f"{PACKAGE}.libs", half / f"{PACKAGE}.libs")
         except (OSError, shutil.Error) as error:
             shutil.rmtree(half, ignore_errors=True)
-            raise DiskFullError(f"cannot copy Postgres's programs to {target}: {error}") from error
+            kind = DiskFullError if is_out_of_space(error) else EmbeddedServiceError
+            raise kind(f"cannot copy Postgres's programs to {target}: {error}") from error
         half.rename(target)
     return target / PACKAGE / "pginstall" / "bin"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fulgor.errors import DiskFullError, SettingsError
+from fulgor.errors import DiskFullError, SettingsError, is_out_of_space
 
 __all__ = ["write_figure"]
 
@@ -34,7 +33,7 @@ def write_figure(figure: Figure, path: Path, *, dpi: int = _DPI) -> None:
     try:
         figure.savefig(path, dpi=dpi)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if is_out_of_space(error):
             path.unlink(missing_ok=True)
             raise DiskFullError(f"{path}: no space left for the picture") from error
         raise SettingsError(f"{path} cannot be written: {error.strerror}; give another place with --out") from error

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from fulgor.errors import ArchiveError, DiskFullError
+from fulgor.errors import ArchiveError, DiskFullError, is_out_of_space
 from fulgor.replay.record.layout import PART
 
 __all__ = ["disk_errors", "sync_folder", "write_whole"]
-
-NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -32,7 +28,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in NO_SPACE:
+        if is_out_of_space(error):
             raise DiskFullError(
                 f"{path}: {reason}; whole files stay, the unfinished one is not kept: make room, then start the same"
                 " command again"
