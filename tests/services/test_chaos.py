@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 CHAOS = Path(__file__).resolve().parents[2] / "benchmarks" / "chaos.py"
 
 
-@pytest.mark.timeout(300)
 def test_a_few_deaths(kafka_broker):
     words = ["--bootstrap", kafka_broker.bootstrap, "--protocol", "consumer", "--rounds", "2", "--seed", "3"]
     done = subprocess.run([sys.executable, CHAOS, *words], capture_output=True, text=True, check=False)

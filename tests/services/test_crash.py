@@ -48,7 +48,6 @@ def kill_while_it_works(arguments: tuple[str, ...], database: str, chance: rando
     process.communicate()
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_kill_9_neither_loses_nor_doubles(broker, topic: Callable, database: str, protocol: str):
     if protocol == "consumer" and not broker.new_protocol:

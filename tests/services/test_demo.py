@@ -20,7 +20,7 @@ from fulgor.embedded.lifetime import alive
 from fulgor.embedded.ports import is_free
 from fulgor.embedded.postgres import EmbeddedPostgres
 
-pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 COMMAND = [sys.executable, "-c", "from fulgor.cli import main; main()", "demo"]
 COUNT = 60

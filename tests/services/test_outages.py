@@ -30,7 +30,6 @@ def stored(url: str) -> int:
         return connection.execute("SELECT count(*) FROM fulgor.latent").fetchone()[0]
 
 
-@pytest.mark.timeout(180)
 def test_postgres_killed_while_it_writes(broker, topic: Callable, tmp_path: Path):
     with EmbeddedPostgres.temporary(tmp_path / "home") as server:
         url = server.url()

@@ -24,7 +24,6 @@ CONSUMER = Path(__file__).resolve().parents[1] / "support" / "toy_consumer.py"
 POISON = 57
 
 
-@pytest.mark.timeout(180)
 def test_a_message_that_kills_the_process_is_quarantined(embedded_broker, make_topic: Callable, database: str):
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])

@@ -79,7 +79,6 @@ def real_files(shared: Path) -> list[Path]:
     return sorted((folder / "packets").rglob("*.avro")) + sorted((folder / "bulk").glob("*.avro"))
 
 
-@pytest.mark.timeout(300)
 def test_every_real_alert_twice(broker, topic: Callable, tables: str, shared: Path):
     files = real_files(shared)
     values = [path.read_bytes() for path in files]

@@ -93,7 +93,6 @@ def grows(database: str, model_id: int, *, beside: bool = False) -> None:
     until(lambda: rows(database, model_id, beside=beside) >= before + 40, f"model {model_id} is not taken over", 30)
 
 
-@pytest.mark.timeout(120)
 def test_promote_shadow_refuse_and_roll_back_under_load(embedded_broker, make_topic: Callable, models):
     database, ids = models
     broker, name = embedded_broker, make_topic(embedded_broker, 4)

@@ -70,7 +70,6 @@ def await_(condition: Callable[[], bool], process: subprocess.Popen[str], second
         time.sleep(0.1)
 
 
-@pytest.mark.timeout(300)
 def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, tables: str, start: Callable):
     name = topic(4)
     producer = Producer({"bootstrap.servers": broker.bootstrap})
