@@ -135,33 +135,40 @@ def _round(connection: Connection, settings: Settings, stopping: Event) -> Fulgo
     for job in JOBS:
         if stopping.is_set():
             break
+        if not _begin(connection, job):
+            log.info("%s runs elsewhere", job.name)
+            continue
         try:
-            _run(connection, job, settings)
+            outcome = job.run(connection, settings)
+            log.info("%s: %s", job.name, outcome)
         except DatabaseError:
             raise
         except FulgorError as error:
             log.error("%s: %s", job.name, error)
-            _finish(connection, job, f"failed: {error}")
+            outcome = f"failed: {error}"
             first = first or error
+        _finish(connection, job, outcome)
     return first
 
 
-def _run(connection: Connection, job: Job, settings: Settings) -> None:
-    key = int.from_bytes(blake2b(job.name.encode(), digest_size=7).digest())
-    taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+def _begin(connection: Connection, job: Job) -> bool:
+    """Tell whether nobody else runs a job, and lock it for this session if so."""
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s)", [_key(job)]).fetchone()
     if not (taken and taken[0]):
-        log.info("%s runs elsewhere", job.name)
-        return
-    # The lock is the session's: it ends with the round, or with the process.
+        return False
     connection.execute(
         "INSERT INTO fulgor.job (name, started_at) VALUES (%s, now()) ON CONFLICT (name)"
         " DO UPDATE SET started_at = now(), finished_at = NULL, outcome = NULL",
         [job.name],
     )
-    outcome = job.run(connection, settings)
-    _finish(connection, job, outcome)
-    log.info("%s: %s", job.name, outcome)
+    return True
 
 
 def _finish(connection: Connection, job: Job, outcome: str) -> None:
     connection.execute("UPDATE fulgor.job SET finished_at = now(), outcome = %s WHERE name = %s", [outcome, job.name])
+    # Now, for the server ends a session some time after we have: the next run would find the job running elsewhere.
+    connection.execute("SELECT pg_advisory_unlock(%s)", [_key(job)])
+
+
+def _key(job: Job) -> int:
+    return int.from_bytes(blake2b(job.name.encode(), digest_size=7).digest())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -5,10 +6,12 @@ from threading import Event
 import numpy as np
 import pytest
 
+from fulgor import jobs
 from fulgor.consumer.settings import Settings
 from fulgor.errors import SettingsError
 from fulgor.jobs import run_jobs
 from fulgor.storage import indexes
+from fulgor.storage.database import connect
 from fulgor.storage.indexes import build, wanted
 from fulgor.storage.queries import nearest
 
@@ -69,6 +72,26 @@ def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
     assert ("latent-index", "0 indexes built", True) in rows
     assert all(finished for *_, finished in rows)
     assert list(wanted(two_nights.connection)) == []
+
+
+def test_a_round_that_is_over_is_in_nobodys_way_even_while_its_session_lasts(toy):
+    with connect(toy.url) as ending:  # the server ends a session some time after its client
+        jobs._round(ending, Settings(), Event())
+        before = toy.value("SELECT clock_timestamp()")
+        run_jobs(toy.url, Settings(), every_s=None, stopping=Event())
+    ran = "SELECT name FROM fulgor.job WHERE started_at > %s AND finished_at >= started_at"
+    assert {name for (name,) in toy.connection.execute(ran, [before])} == {job.name for job in jobs.JOBS}
+
+
+def test_a_job_that_runs_elsewhere_is_left_alone(toy, monkeypatch):
+    monkeypatch.setattr(jobs, "JOBS", (replace(jobs.JOBS[0], run=lambda *_: "done"),))
+    with connect(toy.url) as other:
+        assert jobs._begin(other, jobs.JOBS[0])
+        run_jobs(toy.url, Settings(), every_s=None, stopping=Event())
+        assert toy.value("SELECT outcome FROM fulgor.job WHERE name = %s", jobs.JOBS[0].name) is None
+        jobs._finish(other, jobs.JOBS[0], "done elsewhere")
+        run_jobs(toy.url, Settings(), every_s=None, stopping=Event())
+    assert toy.value("SELECT outcome FROM fulgor.job WHERE name = %s", jobs.JOBS[0].name) == "done"
 
 
 def test_told_to_stop_no_further_job_begins(toy):
