@@ -6,11 +6,13 @@ visible by one rename: nobody meets half a model. It is checked again whenever i
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +23,9 @@ __all__ = ["LARGEST_MODEL", "ModelStore", "model_files", "reference_id"]
 
 LARGEST_MODEL: Final = 256 << 20
 """Bytes of a model with all its files."""
+
+LOCK: Final = ".lock"
+"""File in the folder of models that is locked while one takes its place."""
 
 _MOST_FILES = 16
 
@@ -68,7 +73,9 @@ class ModelStore:
                 for name, content in files.items():
                     (fresh / name).write_bytes(content)
                 fresh.chmod(0o755)
-                _put_in_place(fresh, target)
+                with _alone_in(self.root):
+                    if not _holds(target, files):  # else another process was faster, and may be reading them already
+                        _put_in_place(fresh, target)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
         except OSError as error:
@@ -87,8 +94,8 @@ def model_files(folder: Path) -> dict[str, bytes]:
     ModelError
         There is no card, or a file is missing, damaged, too large, or of another model.
     """
-    card = _parsed(_read(folder / CARD, LARGEST_CARD), str(folder / CARD))
     files, left = {CARD: _read(folder / CARD, LARGEST_CARD)}, LARGEST_MODEL
+    card = _parsed(files[CARD], str(folder / CARD))
     for name in _listed(card, str(folder / CARD)):
         files[name] = _read(folder / name, left)
         left -= len(files[name])
@@ -156,7 +163,7 @@ def _safe(model_hash: str) -> str:
 
 
 def _put_in_place(fresh: Path, target: Path) -> None:
-    """Rename a folder over another one, which is moved aside first; of two at once, the later one wins."""
+    """Rename a folder over another one, which is moved aside first."""
     aside = fresh.with_name(f"{fresh.name}-old")
     if target.exists():
         target.rename(aside)
@@ -164,3 +171,18 @@ def _put_in_place(fresh: Path, target: Path) -> None:
         fresh.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
+    try:
+        return model_files(folder) == files
+    except ModelError:
+        return False
+
+
+@contextmanager
+def _alone_in(root: Path) -> Iterator[None]:
+    """Have one process at a time put models in place: several consumers fetch a new one at the same moment."""
+    with (root / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from fulgor.errors import ModelError
 from fulgor.models.serving import SHIPPED
-from fulgor.models.store import ModelStore, model_files, reference_id
+from fulgor.models.store import LOCK, ModelStore, model_files, reference_id
 
 
 def toy_model(reference: str = "r1", **card: object) -> dict[str, bytes]:
@@ -29,13 +30,17 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
+def models(store: ModelStore) -> list[str]:
+    return sorted(entry.name for entry in store.root.iterdir() if entry.name != LOCK)
+
+
 def test_what_is_kept_is_found(tmp_path: Path):
     store = ModelStore(tmp_path / "store")
     assert store.find("abc123", "r1") is None
     folder = store.keep(toy_model())
     assert store.find("abc123", "r1") == folder
     assert model_files(folder) == toy_model()
-    assert [entry.name for entry in store.root.iterdir()] == ["abc123"]
+    assert models(store) == ["abc123"]
 
 
 def test_another_reference_takes_the_place_of_the_first(tmp_path: Path):
@@ -44,7 +49,35 @@ def test_another_reference_takes_the_place_of_the_first(tmp_path: Path):
     store.keep(toy_model("r2"))
     assert store.find("abc123", "r1") is None
     assert store.find("abc123", "r2") is not None
-    assert [entry.name for entry in tmp_path.iterdir()] == ["abc123"]
+    assert models(store) == ["abc123"]
+
+
+@pytest.mark.parametrize("there", [None, "r0"])
+def test_processes_that_keep_a_model_at_the_same_moment_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str | None
+):
+    store = ModelStore(tmp_path)
+    if there:
+        store.keep(toy_model(there))
+    rename, others = Path.rename, []
+
+    def kept() -> int:
+        return store.keep(toy_model("r1")).stat().st_ino
+
+    def slow(self: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        others.append(executor.submit(kept))
+        wait(others, 0.1)  # it would be done long ago if it did not wait for its turn
+        renamed = rename(self, target)
+        wait(others, 0.1)
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", slow)
+    with ThreadPoolExecutor(1) as executor:
+        first = kept()
+        assert others[0].result(60) == first
+    assert (tmp_path / "abc123").stat().st_ino == first
+    assert models(store) == ["abc123"]
 
 
 def test_a_damaged_model_is_as_good_as_none(tmp_path: Path):
@@ -53,7 +86,7 @@ def test_a_damaged_model_is_as_good_as_none(tmp_path: Path):
     assert store.find("abc123", "r1") is None
     with pytest.raises(ModelError, match="is missing, damaged or of another model"):
         store.keep(toy_model() | {"weights.safetensors": b"cut"})
-    assert [entry.name for entry in tmp_path.iterdir()] == ["abc123"]
+    assert models(store) == ["abc123"]
 
 
 @pytest.mark.parametrize("name", ["../escape", "/etc/passwd", "card.json", "a/b"])
