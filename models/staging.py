@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from fulgor.errors import DiskFullError, SettingsError, is_out_of_space
 from fulgor.models.card import CARD
+from fulgor.models.turns import alone
 
 __all__ = ["UNFINISHED", "make_folder", "staged"]
 
@@ -43,7 +44,7 @@ def staged(directory: Path) -> Iterator[Path]:
     """Give an empty folder to make a model in; when it is left without an error, its files take their places.
 
     A model that is there already stays until then. Whoever is cut off while files take their places leaves a
-    folder without a card, which is no model.
+    folder without a card, which is no model. Who comes while another process makes a model here waits for its end.
 
     Parameters
     ----------
@@ -57,13 +58,15 @@ def staged(directory: Path) -> Iterator[Path]:
     """
     fresh = directory / UNFINISHED
     with _write_errors(directory):
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        try:
-            yield fresh
-            _put_in_place(fresh, directory)
-        finally:
+        directory.mkdir(parents=True, exist_ok=True)
+        with alone(directory / f"{UNFINISHED}.lock"):
             shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            try:
+                yield fresh
+                _put_in_place(fresh, directory)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _put_in_place(fresh: Path, directory: Path) -> None:

@@ -6,18 +6,17 @@ visible by one rename: nobody meets half a model. It is checked again whenever i
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from fulgor.errors import ModelError
 from fulgor.models.card import CARD, LARGEST_CARD
+from fulgor.models.turns import alone
 
 __all__ = ["LARGEST_MODEL", "ModelStore", "model_files", "reference_id"]
 
@@ -25,7 +24,7 @@ LARGEST_MODEL: Final = 256 << 20
 """Bytes of a model with all its files."""
 
 LOCK: Final = ".lock"
-"""File in the folder of models that is locked while one takes its place."""
+"""File in the folder of models while one takes its place."""
 
 _MOST_FILES = 16
 
@@ -73,7 +72,7 @@ class ModelStore:
                 for name, content in files.items():
                     (fresh / name).write_bytes(content)
                 fresh.chmod(0o755)
-                with _alone_in(self.root):
+                with alone(self.root / LOCK):  # several consumers fetch a new model at the same moment
                     if not _holds(target, files):  # else another process was faster, and may be reading them already
                         _put_in_place(fresh, target)
             finally:
@@ -178,11 +177,3 @@ def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
         return model_files(folder) == files
     except ModelError:
         return False
-
-
-@contextmanager
-def _alone_in(root: Path) -> Iterator[None]:
-    """Have one process at a time put models in place: several consumers fetch a new one at the same moment."""
-    with (root / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_what_a_killed_process_has_left_is_no_model_and_is_cleared_away(tmp_path
         read_card(tmp_path)
     make(tmp_path, weights="1", card_json="one")
     assert files(tmp_path) == {"weights": "1", CARD: "one"}
+
+
+def test_processes_that_make_a_model_in_one_folder_take_turns(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as executor, staged(tmp_path) as fresh:
+        (fresh / "weights").write_text("1")
+        other = executor.submit(make, tmp_path, scores="2", card_json="two")
+        wait([other], 0.1)  # it would be done long ago if it did not wait for its turn
+        assert files(fresh) == {"weights": "1"}
+        (fresh / CARD).write_text("one")
+    other.result()
+    assert files(tmp_path) == {"weights": "1", "scores": "2", CARD: "two"}
 
 
 def test_files_take_their_places_without_a_card_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
