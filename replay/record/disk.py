@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,8 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         It cannot be written; nothing is left then.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    # A process id is no name among machines that share a folder: in containers each is number 1.
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
         with part.open("wb") as file:
             file.write(content)

@@ -22,6 +22,7 @@ from fulgor.errors import ArchiveError, DiskFullError
 from fulgor.replay.archive import open_archive
 from fulgor.replay.archived import is_recording
 from fulgor.replay.record.check import check_recording
+from fulgor.replay.record.disk import write_whole
 from fulgor.replay.record.folder import PartitionLock, RecordingFolder
 from fulgor.replay.record.layout import message_files
 from fulgor.replay.window import Window
@@ -129,6 +130,22 @@ def test_a_recorder_that_was_faster_by_a_moment_is_joined(tmp_path: Path, monkey
     monkeypatch.setattr(folder_module, "is_recording", seen_too_early)
     found = RecordingFolder(out, "cluster-1")
     assert [rival.marker for rival in rivals] == [found.marker]
+
+
+def test_recorders_with_one_process_id_write_the_same_schema_at_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In containers that share a folder each recorder is process 1."""
+    schema, rivals = tmp_path / "0123.avsc", ["faster by a moment"]
+
+    def written_so_far(handle: int) -> None:
+        if rivals:
+            rivals.pop()
+            write_whole(schema, b"{}")
+
+    monkeypatch.setattr(os, "fsync", written_so_far)
+    write_whole(schema, b"{}")
+    assert (list(tmp_path.iterdir()), schema.read_bytes()) == ([schema], b"{}")
 
 
 def test_a_cut_file_has_to_be_moved_away_first(tmp_path: Path):
