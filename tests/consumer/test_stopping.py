@@ -1,10 +1,8 @@
-import os
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from threading import Thread
-from time import monotonic
 
 import pytest
 
@@ -30,7 +28,7 @@ def interrupted(stopping, work):
 
     thread = Thread(target=traced, daemon=True)
     thread.start()
-    thread.join(5.0)
+    thread.join(60.0)
     return not thread.is_alive()
 
 
@@ -44,18 +42,16 @@ def test_a_signal_in_the_middle_of_anything_leaves_no_lock_taken(work):
 def test_a_wait_ends_at_once_for_everybody_and_stays_ended():
     stopping = Stopping()
     ends = []
-    waiting = [Thread(target=lambda: ends.append(stopping.wait(30.0))) for _ in range(3)]
+    waiting = [Thread(target=lambda: ends.append(stopping.wait(3600.0)), daemon=True) for _ in range(3)]
     for thread in waiting:
         thread.start()
     assert not stopping.wait(0.01)
-    began = monotonic()
     stopping.set()
     for thread in waiting:
-        thread.join()
+        thread.join(60.0)
     assert ends == [True] * 3
     assert stopping.wait()
     assert stopping.is_set()
-    assert monotonic() - began < 20.0
 
 
 def test_the_first_signal_says_it_and_the_second_ctrl_c_interrupts():
@@ -63,12 +59,11 @@ def test_the_first_signal_says_it_and_the_second_ctrl_c_interrupts():
     stopping = Stopping()
     reached = []
     with suppress(KeyboardInterrupt), stopped_by_signals(stopping):
-        os.kill(os.getpid(), signal.SIGTERM)
-        reached.append(stopping.wait(5.0))
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        reached.append(stopping.wait(60.0))
+        signal.raise_signal(signal.SIGTERM)
         reached.append("a service manager's second signal changes nothing")
-        os.kill(os.getpid(), signal.SIGINT)
-        stopping.wait(5.0)
+        signal.raise_signal(signal.SIGINT)
         reached.append("not interrupted")
     assert len(reached) == 2
     assert before == {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
