@@ -99,7 +99,9 @@ class Background:
         future: Future[T] = Future()
         give_up = monotonic() + timeout_s
         if self._writing.put(answering(command, future), lambda: self.failure is not None or monotonic() >= give_up):
-            while self.failure is None and monotonic() < give_up and not wait([future], _LOOK_S).done:
+            # A writer that was told to end may have found its queue empty just before.
+            writes = self._threads[1].is_alive
+            while self.failure is None and writes() and monotonic() < give_up and not wait([future], _LOOK_S).done:
                 pass
         self.raise_failure()
         return future.result(0)

@@ -87,10 +87,11 @@ class Writing:
     def _next(self) -> Cut | Command | None:
         """Return the next piece of work, None when there is none left and the end was asked for."""
         while True:
+            last = self._stopping.is_set()  # before the look: what was queued before the end was asked for is done
             try:
-                return self.queue.get(timeout=_LOOK_S)
+                return self.queue.get(timeout=0.0 if last else _LOOK_S)
             except Empty:
-                if self._stopping.is_set():
+                if last:
                     return None
 
 
