@@ -39,8 +39,7 @@ def _index_latents(connection: Connection, _settings: Settings) -> str:
     built = 0
     for what in wanted(connection):
         log.info("indexing %d latents of %s", what.rows, what.partition)
-        build(connection, what)
-        built += 1
+        built += build(connection, what)
     return f"{built} indexes built"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from fulgor.storage.database import Connection
 
@@ -44,31 +44,40 @@ class Wanted:
 def wanted(connection: Connection, *, large: int = LARGE, quiet_s: float = QUIET_S) -> Iterator[Wanted]:
     """Find closed partitions without a valid index for each of their models."""
     for (partition,) in connection.execute(_PARTITIONS).fetchall():
-        rows = connection.execute(
-            sql.SQL(
-                "SELECT model_id, count(latent) FROM {} GROUP BY model_id"
-                " HAVING count(latent) >= %s AND max(stored_at) < now() - make_interval(secs => %s)"
-            ).format(sql.Identifier("fulgor", str(partition))),
-            [large, quiet_s],
-        ).fetchall()
+        try:
+            rows = connection.execute(
+                sql.SQL(
+                    "SELECT model_id, count(latent) FROM {} GROUP BY model_id"
+                    " HAVING count(latent) >= %s AND max(stored_at) < now() - make_interval(secs => %s)"
+                ).format(sql.Identifier("fulgor", str(partition))),
+                [large, quiet_s],
+            ).fetchall()
+        except errors.UndefinedTable:  # the night was dropped since the partitions were listed
+            continue
         for model_id, count in rows:
             found = Wanted(str(partition), int(str(model_id)), int(str(count)))
             if not _is_valid(connection, found):
                 yield found
 
 
-def build(connection: Connection, what: Wanted) -> None:
-    """Build an index without stopping readers or writers; a broken one of an earlier try is dropped first."""
+def build(connection: Connection, what: Wanted) -> bool:
+    """Build an index without stopping readers or writers; a broken one of an earlier try is dropped first.
+
+    Returns
+    -------
+    bool
+        False if the night was dropped since it was found.
+    """
     index = sql.Identifier("fulgor", what.name)
     connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(index))
-    connection.execute(
-        sql.SQL(
-            "CREATE INDEX CONCURRENTLY {} ON {} USING hnsw ((latent::halfvec(64)) halfvec_cosine_ops)"
-            " WHERE model_id = {}"
-        ).format(
-            sql.Identifier(what.name), sql.Identifier("fulgor", what.partition), sql.Literal(what.model_id)
-        )
-    )  # fmt: skip
+    statement = sql.SQL(
+        "CREATE INDEX CONCURRENTLY {} ON {} USING hnsw ((latent::halfvec(64)) halfvec_cosine_ops) WHERE model_id = {}"
+    ).format(sql.Identifier(what.name), sql.Identifier("fulgor", what.partition), sql.Literal(what.model_id))
+    try:
+        connection.execute(statement)
+    except errors.UndefinedTable:
+        return False
+    return True
 
 
 def _is_valid(connection: Connection, what: Wanted) -> bool:

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -13,6 +13,7 @@ from fulgor.jobs import run_jobs
 from fulgor.storage import indexes
 from fulgor.storage.database import connect
 from fulgor.storage.indexes import build, wanted
+from fulgor.storage.prune import find_nights, prune
 from fulgor.storage.queries import nearest
 
 pytestmark = pytest.mark.services
@@ -62,6 +63,16 @@ def test_an_index_is_built_once_used_and_finds_the_neighbours(two_nights):
     assert "hnsw" in plan
     recall = np.mean([len(a & b) / 10 for a, b in zip(exact, found, strict=True)])
     assert recall >= 0.95
+
+
+def test_a_night_that_is_dropped_meanwhile_wants_no_index(two_nights):
+    connection = two_nights.connection
+    found = wanted(connection, large=1, quiet_s=0)
+    first = next(found)
+    for night in find_nights(connection, date(2026, 3, 3)):
+        prune(connection, night, idle=timedelta(0))
+    assert list(found) == []
+    assert not build(connection, first)
 
 
 def test_jobs_run_and_say_what_they_did(two_nights, monkeypatch):
