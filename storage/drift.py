@@ -98,8 +98,7 @@ def measure_drift(connection: Connection, stream: str | None = None) -> tuple[in
             continue
         reference = read_reference(files)
         for night, alerts in _grown(connection, model):
-            _measure(connection, model, night, alerts, sample, reference)
-            measured += 1
+            measured += _measure(connection, model, night, alerts, sample, reference)
     return measured, without
 
 
@@ -135,8 +134,11 @@ def _grown(connection: Connection, model: Model) -> Iterator[tuple[date, int]]:
 
 def _measure(
     connection: Connection, model: Model, night: date, alerts: int, sample: Sample, reference: Reference
-) -> None:
+) -> bool:
+    """Compare a night; return False if it was dropped since its alerts were counted."""
     latents = _latents(connection, model, night)
+    if len(latents) < FEWEST:
+        return False
     kept = sample.latents[:: max(1, len(sample.latents) // NIGHTLY)]
     found = compare(latents, kept)
     connection.execute(
@@ -148,6 +150,7 @@ def _measure(
         [model.stream, model.model_id, night, alerts, len(latents), len(kept), found.distance, found.level,
          found.p_value, _beyond(connection, model, night, sample.threshold(reference))],
     )  # fmt: skip
+    return True
 
 
 def _latents(connection: Connection, model: Model, night: date) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Nights against the sample that was kept with their model."""
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -9,8 +9,10 @@ from safetensors.numpy import save
 
 from fulgor.models.drift import SAMPLE
 from fulgor.models.reference import Reference
+from fulgor.storage import drift
 from fulgor.storage.drift import latest_drift, measure_drift, read_drift
 from fulgor.storage.modelfiles import write_files
+from fulgor.storage.prune import find_nights, prune
 
 pytestmark = pytest.mark.services
 
@@ -60,6 +62,22 @@ def test_only_nights_that_have_grown_are_measured_again(sampled):
     night(sampled, 1, latents(15))
     assert measure_drift(sampled.connection, "toy")[0] == 1
     assert [row.alerts for row in read_drift(sampled.connection)] == [25, 30]
+
+
+def test_a_night_that_is_dropped_meanwhile_is_not_measured(sampled, monkeypatch):
+    night(sampled, 0, latents(30))
+    night(sampled, 1, latents(30))
+    grown = drift._grown
+
+    def then_dropped(connection, model):
+        found = list(grown(connection, model))
+        for each in find_nights(connection, date(2026, 3, 2)):
+            prune(connection, each, idle=timedelta(0))
+        return found
+
+    monkeypatch.setattr(drift, "_grown", then_dropped)
+    assert measure_drift(sampled.connection, "toy")[0] == 1
+    assert [row.night for row in read_drift(sampled.connection)] == [date(2026, 3, 2)]
 
 
 def test_a_model_without_a_sample_is_named(toy):
