@@ -79,8 +79,11 @@ class Partitions:
     def _attach(self, parent: str, first: date, after: date) -> None:
         suffix = f"{first:%Y%m%d}" if self.partition_by == "day" else f"{first:%Y%m}"
         name = f"{parent}_{suffix}"
-        found = self._connection.execute("SELECT to_regclass(%s)", [f"fulgor.{name}"]).fetchone()
-        if found and found[0] is not None:
+        # to_regclass would answer from a cache that may be older than the lock that was waited for.
+        found = self._connection.execute(
+            "SELECT 1 FROM pg_class WHERE relname = %s AND relnamespace = 'fulgor'::regnamespace", [name]
+        ).fetchone()
+        if found:
             return
         child, whole = sql.Identifier("fulgor", name), sql.Identifier("fulgor", parent)
         self._connection.execute(

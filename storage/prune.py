@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import LiteralString
@@ -135,7 +136,8 @@ def _nights_of(connection: Connection, stream: str, width: str, before: date) ->
     for suffix in sorted(str(name) for (name,) in names):
         span = _span(suffix, width)
         if span is not None and span[1] <= before:
-            nights.append(_counted(connection, stream, *span))
+            with suppress(errors.UndefinedTable):  # somebody else has just dropped it
+                nights.append(_counted(connection, stream, *span))
     return nights
 
 
@@ -155,8 +157,9 @@ def _children(connection: Connection, night: Night) -> list[str]:
     suffixes = (f"{night.first:%Y%m%d}", f"{night.first:%Y%m}")
     wide = (night.after - night.first).days > 1
     names = [f"{parent}_{suffixes[wide]}" for parent in _parents(night.stream)]
+    # to_regclass would answer from a cache that may be older than the lock that was waited for.
     found = connection.execute(
-        "SELECT n FROM unnest(%s::text[]) n WHERE to_regclass('fulgor.' || quote_ident(n)) IS NOT NULL", [names]
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'fulgor'::regnamespace", [names]
     ).fetchall()
     there = {str(name) for (name,) in found}
     return [name for name in names if name in there]

@@ -144,7 +144,7 @@ def test_a_night_that_is_being_written_is_refused(nights):
         drop(nights, date(2026, 3, 2), idle=timedelta(minutes=60))
     assert account(nights)[0] == 27
     with pytest.raises(SettingsError, match="are not over"):
-        find_nights(nights.connection, datetime.now(UTC).date() + DAY)
+        find_nights(nights.connection, datetime.now(UTC).date() + 2 * DAY)  # tomorrow may be today before it is read
     with pytest.raises(SettingsError, match="stream 'nobody': this database has toy"):
         find_nights(nights.connection, date(2026, 3, 2), stream="nobody")
 
@@ -160,8 +160,41 @@ def test_a_reader_that_does_not_let_go(nights, monkeypatch):
     assert closes(nights)
 
 
-def test_consumers_that_write_into_the_night_meanwhile(toy):
+def test_two_who_drop_the_same_night_at_once(nights):
+    """The one that waits knows the night from before: it must not trust that when the other has dropped it."""
+    [night] = find_nights(nights.connection, date(2026, 3, 2))
+    dropped = []
+    with connect(nights.url) as first, connect(nights.url) as second:
+        assert len(pruning._children(second, night)) == 2
+        waiting = threading.Thread(target=lambda: dropped.append(prune(second, night, idle=NOW).rows))
+        with first.transaction():
+            first.execute("SELECT pg_advisory_xact_lock(%s)", [pruning._LOCK])
+            for name in pruning._children(first, night):
+                first.execute(f"DROP TABLE fulgor.{name}")
+            waiting.start()
+            while not nights.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                time.sleep(0.01)
+        waiting.join()
+    assert dropped == [0]
+
+
+def test_nights_that_somebody_else_drops_meanwhile_are_not_found(nights, monkeypatch):
+    children = pruning._children
+
+    def dropped(connection, night):
+        found = children(connection, night)
+        if night.first == date(2026, 3, 1):  # between the look for its tables and their count
+            nights.connection.execute("".join(f"DROP TABLE fulgor.{name};" for name in found))
+        return found
+
+    monkeypatch.setattr(pruning, "_children", dropped)
+    with connect(nights.url) as connection:
+        assert [night.first for night in find_nights(connection, date(2026, 3, 3))] == [date(2026, 3, 2)]
+
+
+def test_consumers_that_write_into_the_night_meanwhile(toy, monkeypatch):
     """Rows of two nights, dropped again and again beneath the writer."""
+    monkeypatch.setattr(pruning, "_TRIES", 10_000)  # beneath a slow writer, until it has written all
     done, failures = threading.Event(), []
 
     def write_until_it_stays(results, next_offset) -> None:
@@ -186,9 +219,10 @@ def test_consumers_that_write_into_the_night_meanwhile(toy):
 
     thread = threading.Thread(target=write)
     thread.start()
-    dropped = 0
+    dropped, last = 0, False
     with connect(toy.url) as connection:
-        while not done.is_set():
+        while not last:
+            last = done.is_set()  # once more then: a quick writer may be done before the first look
             for night in find_nights(connection, date(2026, 3, 3)):
                 dropped += prune(connection, night, idle=NOW).rows
             assert check(toy.connection).closed
