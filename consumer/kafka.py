@@ -149,6 +149,16 @@ class KafkaSource:
             log.warning("%s: the stored offset is gone; the broker does not say what it holds: %s", partition, error)
             self._expired[partition] = monotonic() + _RETRY_S
             return None
+        paused = partition in self._paused
+        # No seek: librdkafka has given the partition up and would refuse it.
+        self.unassign([partition])
+        try:
+            self.assign({partition: low})
+        except BrokerError as error:
+            log.warning("trying again: %s", error)  # unless the group takes it back at the next poll
+            self._expired[partition] = monotonic() + _RETRY_S
+            self._paused.update([partition] if paused else [])
+            return None
         log.error(
             "%s: the stored offset is gone from the broker (it holds %d to %d); going on at %d",
             partition,
@@ -156,10 +166,6 @@ class KafkaSource:
             high,
             low,
         )
-        paused = partition in self._paused
-        # No seek: librdkafka has given the partition up and would refuse it.
-        self.unassign([partition])
-        self.assign({partition: low})
         if paused:  # who paused it knows nothing of this, and would wait in vain for it to stop
             self.pause([partition])
         return Polled(partition, low, is_mark=True, cause="expired")
