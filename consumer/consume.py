@@ -70,10 +70,10 @@ def consume(
     )  # fmt: skip
     switching = _switching(what, started.lineup, pipeline, metrics)
     with (
+        stopped_by_signals(stopping),  # before anybody is told of the end point, and until all is closed
         closing(recall),
         serving(settings.metrics_port, metrics.registry, health),
         StatusLine(metrics, title) as line,
-        stopped_by_signals(stopping),
         publishing(publisher, settings.drain_s),
         following(switching),
     ):
