@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -10,16 +11,22 @@ import pytest
 from fulgor.consumer.endpoint import serving
 from fulgor.consumer.health import EngineState, Health
 from fulgor.consumer.metrics import Metrics
+from fulgor.embedded.ports import is_free
 from fulgor.errors import SettingsError
 
 
 def get(port: int, path: str) -> tuple[int, str, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def port_of_nobody() -> int:
+    """Return a free port below those that the system deals out: nobody else takes it between two uses."""
+    return next(port for port in range(20_000 + os.getpid() % 10_000, 32_768) if is_free(port))
 
 
 def test_metrics_and_both_answers_share_a_port():
@@ -47,11 +54,11 @@ def test_metrics_and_both_answers_share_a_port():
 
 
 def test_the_port_is_free_afterwards():
-    metrics = Metrics()
-    with serving(0, metrics.registry, Health(metrics)) as port:
+    metrics, port = Metrics(), port_of_nobody()
+    with serving(port, metrics.registry, Health(metrics)):
         pass
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60)
     with serving(port, metrics.registry, Health(metrics)):
         assert get(port, "/healthz")[0] == 200
 
@@ -78,6 +85,6 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting():
     metrics = Metrics()
     with (
         serving(0, metrics.registry, Health(metrics)) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=5),
+        socket.create_connection(("127.0.0.1", port), timeout=60),
     ):
         assert get(port, "/healthz")[0] == 200
