@@ -7,6 +7,7 @@ that numpy reads was faster at random (``benchmarks/trainingsets.py``).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -185,11 +186,19 @@ def _prepare(archive: Archive, stream: Stream, folder: Path, on_progress: Callab
         require_whole(archive.problems)
         writer.close()
         with disk_errors(folder):
-            if not folder.exists():  # another process may have been faster
-                part.rename(folder)
+            _give_name(part, folder)
     finally:
         writer.abandon()
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _give_name(part: Path, folder: Path) -> None:
+    """Make a set visible, unless another process was faster."""
+    try:
+        part.rename(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _items(stream: Stream, value: bytes, name: str, writer: _SetWriter) -> Iterator[Item]:

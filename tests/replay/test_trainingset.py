@@ -87,6 +87,23 @@ def test_it_is_prepared_once_for_each_archive_and_preparation(archive: Path, tmp
     assert len(more) == 51
 
 
+def test_a_process_that_was_faster_by_a_moment_has_prepared_the_set(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stream, cache, rename, rivals = Toy(), tmp_path / "cache", Path.rename, []
+
+    def too_late(part: Path, target: Path) -> Path:
+        if part.is_dir() and not rivals:
+            rivals.append(cache)
+            rivals[:] = [prepare_set(open_archive(archive), stream, cache).folder]
+        return rename(part, target)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    found = prepare_set(open_archive(archive), stream, cache)
+    assert rivals == [found.folder]
+    assert list(cache.iterdir()) == [found.folder]
+
+
 def test_what_fails_leaves_nothing(archive: Path, tmp_path: Path):
     class Failing(Toy):
         def prepare(self, record: list) -> list[Item]:
