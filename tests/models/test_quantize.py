@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from fulgor.errors import DeviceError, ModelError
 from fulgor.models import serving
-from fulgor.models.card import CARD, INT8, model_hash, read_card, write_card
+from fulgor.models.card import CARD, INT8, ONNX, model_hash, read_card, write_card
 from fulgor.models.dataset import Dataset
 from fulgor.models.evaluation.folds import reference_objects
 from fulgor.models.quantize import divide, quantize
@@ -59,6 +60,14 @@ def test_no_orientation_changes_its_latents_by_a_bit(twin: Path, dataset: Datase
         found = model.predict({**some, **turned})
         np.testing.assert_allclose(found["stamp_latent"], plain["stamp_latent"], rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(found["latent"], plain["latent"], rtol=1e-5, atol=1e-6)
+
+
+def test_no_processor_overflows_where_it_adds_two_products_in_16_bits(twin: Path) -> None:
+    graph = onnx.load(twin / ONNX).graph
+    weights = [onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer]
+    kernels = [array.astype(int) for array in weights if array.dtype == np.int8 and array.ndim == 4]
+    assert len(kernels) == sum(node.op_type == "Conv" for node in graph.node)
+    assert max(2 * 255 * np.abs(kernel).max() for kernel in kernels) <= np.iinfo(np.int16).max
 
 
 def test_a_gpu_is_not_for_it(twin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
