@@ -17,7 +17,7 @@ from typing import Final
 
 from fulgor.consumer.messages import Partition, appended_at
 from fulgor.consumer.source import Polled, Source
-from fulgor.errors import ArchiveError
+from fulgor.errors import ArchiveError, BrokerError
 from fulgor.replay.record.coverage import Ranges
 from fulgor.replay.record.file import MessageFile
 from fulgor.replay.record.folder import PartitionLock, RecordingFolder
@@ -143,22 +143,29 @@ class Recorder:
             self._waiting[partition] = self._lock(partition)
         for partition, lock in list(self._waiting.items()):
             if lock.take():
-                self._begin(partition, lock)
+                if not self._begin(partition, lock):
+                    continue  # its lock stays ours; the next poll gives it anew, or takes it back
                 del self._waiting[partition]  # not before: a lock that is in neither place would never be released
                 self._told.discard(partition)
             elif partition not in self._told:
                 self._told.add(partition)
                 log.warning("%s: another recorder still writes it; waiting until it has finished", partition)
 
-    def _begin(self, partition: Partition, lock: PartitionLock) -> None:
+    def _begin(self, partition: Partition, lock: PartitionLock) -> bool:
+        """Read a partition from now on; False if that is to be tried again, for the group is taking it back."""
         topic_id = self._topic_ids[partition.topic]
         # Read after the lock is ours: from here on nobody else adds to it.
         covered = self._folder.coverage(partition.topic, topic_id).get(partition.number, Ranges())
         position = covered.next_missing(self._start(partition, covered))
+        try:
+            self._source.assign({partition: position})
+        except BrokerError as error:
+            log.warning("trying again: %s", error)
+            return False
         self._held[partition] = _Held(lock, topic_id, covered, position)
         self._asked = 0.0  # when it ends, ask at once whether that was all
         log.info("%s: recording from offset %d", partition, position)
-        self._source.assign({partition: position})
+        return True
 
     def _start(self, partition: Partition, covered: Ranges) -> int:
         window, start = self._options.window, self._options.start

@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier, Event
@@ -18,7 +18,7 @@ import fulgor.replay.record.file as file_module
 import fulgor.replay.record.folder as folder_module
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Polled
-from fulgor.errors import ArchiveError, DiskFullError
+from fulgor.errors import ArchiveError, BrokerError, DiskFullError
 from fulgor.replay.archive import open_archive
 from fulgor.replay.archived import is_recording
 from fulgor.replay.record.check import check_recording
@@ -237,6 +237,29 @@ def test_a_partition_waits_until_its_last_owner_lets_it_go(tmp_path: Path):
     assert successor.run(stop, watch).messages == 15
     assert polls[:3] == [[0, 2]] * 3
     assert polls[-1] == [0, 1, 2]
+    assert contents(tmp_path / "out") == as_recorded(night(5))
+
+
+def test_a_partition_that_the_group_takes_back_while_it_is_begun_is_no_error(tmp_path: Path):
+    """The group's word comes with the next poll; until then the client refuses to read the partition."""
+    folder, source = RecordingFolder(tmp_path / "out", "cluster-1"), FakeTopic(night(5))
+    assign, refused = source.assign, []
+
+    def refusing(offsets: Mapping[Partition, int]) -> None:
+        if len(refused) < 4:
+            refused.extend(offsets)
+            raise BrokerError("erroneous state")
+        assign(offsets)
+
+    def watch(*_: object) -> None:
+        if len(refused) == 3:
+            one.revoked([Partition(TOPIC, 1)])
+            one.assigned([Partition(TOPIC, 1)])
+
+    source.assign = refusing  # type: ignore[method-assign]
+    one = recorder(source, folder)
+    assert one.run(Event(), watch).messages == 15
+    assert len(refused) == 4
     assert contents(tmp_path / "out") == as_recorded(night(5))
 
 
