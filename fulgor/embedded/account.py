@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -17,6 +18,7 @@ __all__ = ["ACCOUNT_NAME", "Account", "run_as", "server_account"]
 
 ACCOUNT_NAME = "fulgor-postgres"
 """Created on first use, without password, shell or home."""
+_ACCOUNTS = Path("/etc/passwd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +104,23 @@ def _known(uid: int) -> Account:
 
 def _own_account() -> Account:
     for _ in range(10):
-        try:
-            entry = pwd.getpwnam(ACCOUNT_NAME)
-        except KeyError:
-            complaint = _create()
-        else:
-            return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
-        time.sleep(0.2)  # another process may hold the lock of /etc/passwd, or have just created it
+        account = _found()
+        if account is not None:
+            return account
+        complaint = _create()
+        time.sleep(0.2)  # another program may hold the lock of /etc/passwd
     raise EmbeddedServiceError(
         f"Postgres refuses to run as root, and the account {ACCOUNT_NAME!r} could not be created: {complaint}; "
         "create it, run fulgor as an ordinary user, or set --database to a server of yours"
     )
+
+
+def _found() -> Account | None:
+    try:
+        entry = pwd.getpwnam(ACCOUNT_NAME)
+    except KeyError:
+        return None
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def _create() -> str:
@@ -120,4 +128,8 @@ def _create() -> str:
     if program is None:
         return "there is no useradd on this machine"
     switches = ["--system", "--user-group", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
-    return run_as(None, [program, *switches, ACCOUNT_NAME]).stderr.strip()
+    with _ACCOUNTS.open() as file:
+        # Two useradd at once both find no such account, and the second replaces what the first has made: its user id,
+        # under which the first one's owner may already run a server.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return "" if _found() else run_as(None, [program, *switches, ACCOUNT_NAME]).stderr.strip()
