@@ -138,7 +138,9 @@ class Cluster:
     def _serves(self, pid: int) -> bool:
         process = Path(f"/proc/{pid}")
         try:
-            return (process / "comm").read_text().strip() == "postgres" and (process / "cwd").samefile(self.data)
+            return (process / "comm").read_bytes() == b"postgres\n" and (process / "cwd").samefile(self.data)
+        except ProcessLookupError:  # ended between the opening of a file and its reading
+            return False
         except FileNotFoundError:
             # Ended meanwhile, or a system without /proc, where the pid file must be believed.
             return not Path("/proc/self").exists() and alive(pid)

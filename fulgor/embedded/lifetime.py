@@ -40,8 +40,9 @@ class _Starter:
     def run(self, job: Callable[[], Child]) -> Child:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="fulgor-starter", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="fulgor-starter", daemon=True)
+                thread.start()
+                self._thread = thread  # now, for a Ctrl-C may come before it runs
         result: Future[Child] = Future()
         self._jobs.put((job, result))
         return result.result()
@@ -51,7 +52,7 @@ class _Starter:
             job, result = self._jobs.get()
             try:
                 result.set_result(job())
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - raised again where the child was asked for, which waits
                 result.set_exception(error)
             del job, result
 
@@ -130,11 +131,13 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except ProcessLookupError:  # ended between the opening of the file and its reading
+        return False
     except FileNotFoundError:
         # Ended between the two looks, or a system without /proc, where the first look must do.
         return not Path("/proc/self/stat").exists()
-    return state not in "ZX"
+    return state not in b"ZX"
 
 
 def wait_gone(pid: int, seconds: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fulgor.embedded.cluster import Cluster
 from fulgor.embedded.lifetime import alive, spawn_tied, wait_gone
 
 
@@ -20,19 +22,42 @@ def test_a_running_process_is_alive() -> None:
 
 def test_an_uncollected_process_is_dead() -> None:
     child = subprocess.Popen(["true"])
-    assert wait_gone(child.pid, 5)
+    assert wait_gone(child.pid, 60)
     assert child.wait() == 0
     assert not alive(child.pid)
 
 
+def test_a_process_that_ends_while_it_is_looked_at_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(path: Path) -> bytes:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))  # as the kernel answers a reader of /proc
+
+    monkeypatch.setattr(Path, "read_bytes", ended)
+    assert not alive(os.getpid())
+
+
+def test_a_server_that_ends_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(tmp_path, tmp_path, None)
+    cluster.data.mkdir()
+    (cluster.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    whole = Path.read_bytes
+
+    def ended(path: Path) -> bytes:
+        if path.name == "comm":
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", ended)
+    assert cluster.server() is None
+
+
 def test_the_child_is_the_program_itself() -> None:
-    child = spawn_tied(["/bin/sleep", "60"], output=subprocess.DEVNULL)
+    child = spawn_tied(["/bin/sleep", "600"], output=subprocess.DEVNULL)
     try:
         assert os.getpgid(child.pid) == child.pid  # a Ctrl-C at the terminal does not reach it
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not _command(child.pid).startswith("/bin/sleep") and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert _command(child.pid) == "/bin/sleep 60"
+        assert _command(child.pid) == "/bin/sleep 600"
     finally:
         child.kill()
         child.wait()
@@ -40,13 +65,19 @@ def test_the_child_is_the_program_itself() -> None:
 
 def test_a_program_that_cannot_be_started_fails() -> None:
     child = spawn_tied(["/nonexistent/program"], output=subprocess.DEVNULL)
-    assert child.wait(10) == 1
+    assert child.wait(60) == 1
 
 
 def test_a_missing_folder_is_reported_where_it_is_asked_for() -> None:
     with pytest.raises(FileNotFoundError):
         spawn_tied(["/bin/true"], output=subprocess.DEVNULL, folder=Path("/nonexistent"))
     spawn_tied([sys.executable, "-c", ""], output=subprocess.DEVNULL).wait()  # the next one still starts
+
+
+def test_a_command_that_no_system_takes_is_reported_where_it_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="null byte"):
+        spawn_tied(["/bin/true", "\0"], output=subprocess.DEVNULL)
+    spawn_tied(["/bin/true"], output=subprocess.DEVNULL).wait()
 
 
 def _command(pid: int) -> str:
