@@ -17,7 +17,7 @@ from fulgor.replay.archived import require_recording
 from fulgor.replay.record.coverage import Ranges
 from fulgor.replay.record.folder import RecordingFolder, read_marker
 from fulgor.replay.record.identify import Identify
-from fulgor.replay.record.layout import FileFacts, index_path, message_files, open_parquet, read_facts
+from fulgor.replay.record.layout import INDEX, FileFacts, index_path, message_files, open_parquet, read_facts
 
 __all__ = ["Check", "PartitionCheck", "check_recording"]
 
@@ -148,7 +148,7 @@ def _read(file: Path) -> tuple[FileFacts, Mapping[int, Offsets]]:
 
 def _check_index(root: Path, file: Path, found: Check) -> None:
     try:
-        with open_parquet(index_path(root, file)) as opened:
+        with open_parquet(index_path(root, file), INDEX) as opened:
             found.indexed += opened.read(use_threads=False).num_rows
     except (ArchiveError, OSError, pa.ArrowException):
         found.without_index.append(_short(root, file))

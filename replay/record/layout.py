@@ -124,8 +124,16 @@ def index_path(root: Path, file: Path) -> Path:
     return root / "index" / file.parent.name / file.name
 
 
-def open_parquet(file: Path) -> Any:
+def open_parquet(file: Path, columns: pa.Schema = MESSAGES) -> Any:
     """Open a Parquet file whose pages are checked as they are read.
+
+    Parameters
+    ----------
+    file : Path
+        The file.
+    columns : Schema
+        What it has to hold. A footer has no checksum of its own: a name, a type or a number of rows that is damaged
+        there would make other messages of the same pages.
 
     Raises
     ------
@@ -133,9 +141,20 @@ def open_parquet(file: Path) -> Any:
         It cannot be opened, or is cut or damaged.
     """
     try:
-        return pq.ParquetFile(file, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
+        opened = pq.ParquetFile(file, page_checksum_verification=True)
+        whole = opened.schema_arrow.equals(columns) and _rows(opened.metadata) == opened.metadata.num_rows
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ArchiveError(f"{file}: cut or damaged, cannot be read: {error}") from error
+    if not whole:
+        opened.close()
+        raise ArchiveError(
+            f"{file}: cut or damaged, or no file of a recording: its footer tells of other columns or rows"
+        )
+    return opened
+
+
+def _rows(metadata: Any) -> int:
+    return sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
 
 
 def read_facts(file: Path) -> FileFacts:

@@ -17,7 +17,7 @@ from fulgor.replay.archive import open_archive
 from fulgor.replay.lookup import MessageFinder
 from fulgor.replay.record.check import check_recording
 from fulgor.replay.record.identify import identify_ztf
-from fulgor.replay.record.layout import message_files
+from fulgor.replay.record.layout import MESSAGES, message_files
 from fulgor.replay.source import ArchiveSource
 from fulgor.storage.places import StoredPlace
 
@@ -99,6 +99,23 @@ def test_no_flipped_bit_goes_unseen(out: Path):
         assert set(found) <= set(whole)
         unseen += not archive.problems and found != whole
     assert unseen == 0
+
+
+def test_a_damaged_footer_makes_no_other_messages_of_whole_pages(out: Path):
+    """A footer has no checksum: what it says of columns and rows is held against what there has to be."""
+    victim = message_files(out)[1]
+    kept = victim.read_bytes()
+    footer = len(kept) - 8 - int.from_bytes(kept[-8:-4], "little")
+    names = [kept.index(name.encode(), footer) for name in MESSAGES.names]
+    rows = kept.index(b"\x16\x10\x26", footer) + 1  # of the first group: 8, doubled by thrift, before its place
+    for at, bit in [*((name, bit) for name in names for bit in (0x01, 0x80)), (rows, 0x10), (rows, 0x08)]:
+        broken = bytearray(kept)
+        broken[at] ^= bit
+        victim.write_bytes(broken)
+        archive = open_archive(out)
+        assert 0 < len(list(archive)) < COUNT
+        (problem,) = archive.problems
+        assert "cut or damaged" in problem
 
 
 def test_an_unfinished_file_and_nothing_else(tmp_path: Path, out: Path):
