@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.resource_tracker import ensure_running
 from queue import Empty, SimpleQueue
 from threading import Event
 from types import FrameType
@@ -79,6 +80,7 @@ def without_ctrl_c() -> Iterator[None]:
     A terminal sends a Ctrl-C to a command and to all of its processes: one that is still loading would answer with a
     traceback, whatever it is to do with signals later.
     """
+    ensure_running()  # multiprocessing's own helper: started along with the first process, it would let SIGINT in again
     kept = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -76,3 +76,16 @@ def test_a_process_that_is_started_without_ctrl_c_does_not_hear_one_while_it_loa
     assert (done.returncode, done.stdout, done.stderr) == (0, "loaded\n", "")
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_the_first_process_of_all_is_started_without_ctrl_c_too():
+    program = """
+import signal
+from multiprocessing.resource_tracker import ensure_running
+from fulgor.consumer.stopping import without_ctrl_c
+with without_ctrl_c():
+    ensure_running()  # as the first process of multiprocessing does
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
