@@ -196,9 +196,31 @@ def _prune(connection: Connection, night: Night, idle: timedelta) -> Night:
         for name in tables:
             if name.startswith("latent_"):
                 _seal(connection, found, name)
+        if tables:
+            _lock_for_the_drop(connection, night, tables)
         for name in tables:
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier("fulgor", name)))
     return found
+
+
+def _lock_for_the_drop(connection: Connection, night: Night, tables: Sequence[str]) -> None:
+    """Lock all that a drop locks, in the order in which writers lock it; give way to those who wait for us already.
+
+    Who has waited since the count may find the deadlock before our own wait ends, and would be the one to go.
+    """
+    waiting = connection.execute(
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = ANY(%s::regclass[])"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        [[f"fulgor.{name}" for name in tables]],
+    ).fetchone()
+    if waiting:
+        raise errors.LockNotAvailable(f"{night}: somebody waits for it")
+    latents, own = _parents(night.stream)
+    connection.execute(
+        sql.SQL("LOCK TABLE ONLY {}, ONLY {} IN ACCESS EXCLUSIVE MODE").format(
+            sql.Identifier("fulgor", own), sql.Identifier("fulgor", latents)
+        )
+    )
 
 
 def _check_quiet(night: Night, idle: timedelta) -> None:

@@ -160,6 +160,36 @@ def test_a_reader_that_does_not_let_go(nights, monkeypatch):
     assert closes(nights)
 
 
+def test_a_consumer_that_waits_for_the_night_is_not_the_one_to_go(nights, monkeypatch):
+    """While a large night is counted, it waits for longer than it takes to look for a deadlock."""
+    failures = []
+
+    def write() -> None:
+        try:
+            nights.write([nights.result(30, time=nights.night)], next_offset=31)
+        except psycopg.Error as error:
+            failures.append(error)
+
+    # Sooner than the prune's own wait ends.
+    nights.writer._connection.execute("SET deadlock_timeout = '400ms'")
+    writing, seal = threading.Thread(target=write), pruning._seal
+
+    def counted(*arguments):
+        seal(*arguments)
+        if writing.ident is None:
+            writing.start()
+            with connect(nights.url) as other:
+                waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT granted"
+                while other.execute(waits).fetchone() == (0,):
+                    time.sleep(0.01)
+
+    monkeypatch.setattr(pruning, "_seal", counted)
+    [night] = drop(nights, date(2026, 3, 2))
+    writing.join()
+    assert (failures, night.rows) == ([], 11)
+    assert closes(nights)
+
+
 def test_two_who_drop_the_same_night_at_once(nights):
     """The one that waits knows the night from before: it must not trust that when the other has dropped it."""
     [night] = find_nights(nights.connection, date(2026, 3, 2))
