@@ -22,7 +22,7 @@ from fulgor.consumer.stream import Predictor, Stream
 from fulgor.errors import DatabaseError, FulgorError, ModelError
 from fulgor.models.store import reference_id
 from fulgor.storage.database import ANSWER_S, Connection, connect, location
-from fulgor.storage.drift import latest_drift
+from fulgor.storage.drift import NightDrift, latest_drift
 from fulgor.storage.lifecycle import CHANNEL
 from fulgor.storage.registry import Model, list_models
 
@@ -68,6 +68,7 @@ class Switching:
         self._metrics = metrics
         self._stopping = Event()
         self._refused: dict[int, float] = {}
+        self._drift: tuple[Scorer, NightDrift | None] | None = None
         self._thread = Thread(target=self._run, name="fulgor-models", daemon=True)
 
     def start(self) -> None:
@@ -165,6 +166,9 @@ class Switching:
     def _show_drift(self, connection: Connection) -> None:
         live = self._lineup.live
         night = latest_drift(connection, live.model_id)
+        if (live, night) == self._drift:  # cleared and set again, it would be missing from a page asked for in between
+            return
+        self._drift = live, night
         self._metrics.drift.clear()
         if night is not None:
             figures = {
