@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -92,22 +92,28 @@ def connect(
             tcp_user_timeout=20_000,
         )
         connection.answer_s = answer_s
-        # UTC, for in any other zone psycopg cannot give back the times at the ends of the calendar.
-        connection.execute(
-            "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false),"
-            " set_config('timezone', 'UTC', false)",
-            [SEARCH_PATH],
-        )
-        if vectors:
-            _register_vectors(connection)
+        with ExitStack() as opened:
+            opened.callback(connection.close)  # whatever comes, be it a Ctrl-C: nobody else could
+            _set_up(connection, vectors=vectors)
+            opened.pop_all()
     return connection
+
+
+def _set_up(connection: Connection, *, vectors: bool) -> None:
+    # UTC, for in any other zone psycopg cannot give back the times at the ends of the calendar.
+    connection.execute(
+        "SELECT set_config('search_path', %s, false), set_config('jit', 'off', false),"
+        " set_config('timezone', 'UTC', false)",
+        [SEARCH_PATH],
+    )
+    if vectors:
+        _register_vectors(connection)
 
 
 def _register_vectors(connection: Connection) -> None:
     try:
         register_vector(connection)
     except psycopg.ProgrammingError:
-        connection.close()
         raise DatabaseError(
             "the database has no extension 'vector': install pgvector on the server and run 'fulgor db migrate'"
         ) from None

@@ -15,6 +15,19 @@ def test_a_database_without_pgvector_is_named(database):
         connect(database)
 
 
+def test_a_connection_that_is_interrupted_on_its_way_is_closed(database, monkeypatch):
+    made = []
+
+    def interrupted(connection):
+        made.append(connection)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fulgor.storage.database.register_vector", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        connect(database)
+    assert made[0].closed
+
+
 def test_a_missing_database_is_named_without_the_password(postgres_url):
     parts = psycopg.conninfo.conninfo_to_dict(postgres_url)
     url = psycopg.conninfo.make_conninfo(**parts | {"dbname": "not_there", "password": "geheim"})
