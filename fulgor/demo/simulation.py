@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from threading import Thread
 
@@ -39,7 +37,7 @@ class Simulator:
     """A simulation under way.
 
     A thread of its own keeps the processes. A Ctrl-C interrupts the main thread only, and there in the middle of
-    anything: between taking and giving back the lock of a future, it would leave the pool waiting for ever.
+    anything: between taking and giving back a lock, it would leave the others waiting for ever.
 
     Parameters
     ----------
@@ -53,7 +51,7 @@ class Simulator:
         seeds = _clear_seeds(night)
         sizes = [min(_PORTION, count - begun) for begun in range(0, count, _PORTION)]
         self._portions = [(size, next(seeds), night.start_jd) for size in sizes]
-        self._done: SimpleQueue[Future[list[NightAlert]]] = SimpleQueue()
+        self._done: SimpleQueue[list[NightAlert] | FulgorError] = SimpleQueue()
         self._stopped = False
         self._thread = Thread(target=self._run, name="fulgor-simulation", daemon=True)
 
@@ -71,14 +69,12 @@ class Simulator:
             A process of the simulation ended.
         """
         alerts: list[NightAlert] = []
-        try:
-            for _ in self._portions:
-                alerts += self._done.get().result()
-                on_progress(len(alerts))
-        except BrokenProcessPool as error:
-            raise FulgorError("a process of the simulation was ended from outside, perhaps for want of memory") from (
-                error
-            )
+        for _ in self._portions:
+            portion = self._done.get()
+            if isinstance(portion, FulgorError):
+                raise portion
+            alerts += portion
+            on_progress(len(alerts))
         return sorted(alerts, key=lambda alert: (alert.jd, alert.candid))
 
     def start(self) -> None:
@@ -86,31 +82,72 @@ class Simulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the processes; each still makes the alert it is at."""
+        """End the processes."""
         self._stopped = True
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
-        with without_ctrl_c():
-            self._simulate()
-
-    def _simulate(self) -> None:
-        context = get_context("spawn")
-        told = context.Event()
-        pool = ProcessPoolExecutor(_processes(), context, initializer=_settle_in, initargs=(told,))
+        workers: list[_Worker] = []
         try:
-            waiting = {pool.submit(_portion, *portion) for portion in self._portions}
-        except BrokenProcessPool as error:
-            broken: Future[list[NightAlert]] = Future()
-            broken.set_exception(error)
-            waiting = {broken}
-        while waiting and not self._stopped:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for portion in done:
-                self._done.put(portion)
-        told.set()
-        pool.shutdown(cancel_futures=True)
+            with without_ctrl_c():
+                self._simulate(workers)
+        except OSError as error:
+            self._done.put(FulgorError(f"a process of the simulation cannot be started: {error.strerror}"))
+        except FulgorError as error:
+            self._done.put(error)
+        finally:
+            for worker in workers:
+                worker.end()
+
+    def _simulate(self, workers: list[_Worker]) -> None:
+        count = min(_processes(), len(self._portions))
+        workers.extend(_Worker(self._portions[first::count]) for first in range(count))
+        while (busy := [worker.results for worker in workers if worker.left]) and not self._stopped:
+            ready = wait(busy, timeout=0.2)
+            for worker in workers:
+                if worker.results in ready:
+                    self._done.put(worker.take())
+
+
+class _Worker:
+    """A process that simulates portions of the night.
+
+    Its pipe is its own: one that is killed in the middle of a message leaves an end of it that is seen, and no lock
+    that the others wait for. (The queue that a pool of processes shares is one, and waits for the rest for ever.)
+    """
+
+    def __init__(self, portions: Sequence[tuple[int, int, float]]) -> None:
+        context = get_context("spawn")
+        self.left = len(portions)
+        self.results, writer = context.Pipe(duplex=False)
+        self._process = context.Process(target=_work, args=(writer, portions), daemon=True)
+        with writer:  # from now on the process has the only one
+            self._process.start()
+
+    def take(self) -> list[NightAlert]:
+        """Return the next portion.
+
+        Raises
+        ------
+        FulgorError
+            The process has ended before it was whole.
+        """
+        try:
+            portion: list[NightAlert] = self.results.recv()
+        except (EOFError, OSError) as error:  # before it, or in the middle of it
+            self._process.join()
+            failed = (self._process.exitcode or 0) > 0
+            why = "failed, as it said itself" if failed else "was ended from outside, perhaps for want of memory"
+            raise FulgorError(f"a process of the simulation {why}") from error
+        self.left -= 1
+        return portion
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self.results.close()
 
 
 @contextmanager
@@ -151,13 +188,11 @@ def _clear_seeds(night: Night) -> Iterator[int]:
     raise SettingsError("so many alerts are more than a night of the demo has: give a smaller --count")
 
 
-_stopping: list[Event] = []  # in a process of the pool: what tells it to stop
-
-
-def _settle_in(told: Event) -> None:
-    """Prepare a process: it does not outlive its owner, whose business a Ctrl-C is."""
-    _stopping.append(told)
+def _work(results: Connection, portions: Sequence[tuple[int, int, float]]) -> None:
+    """Run in a process of its own: it does not outlive its owner, whose business a Ctrl-C is."""
     Thread(target=_leave_with_owner, daemon=True).start()
+    for portion in portions:
+        results.send(_portion(*portion))
 
 
 def _leave_with_owner() -> None:
@@ -170,9 +205,7 @@ def _leave_with_owner() -> None:
 def _portion(count: int, seed: int, start_jd: float) -> list[NightAlert]:
     from fulgor.replay.simulate.ztf import encode, simulate
 
-    made = []
-    for alert in simulate(count, seed, start=start_jd, nights=1):
-        if any(told.is_set() for told in _stopping):
-            break
-        made.append(NightAlert(alert.jd, int(alert.record["candid"]), alert.label, encode([alert.record])))
-    return made
+    return [
+        NightAlert(alert.jd, int(alert.record["candid"]), alert.label, encode([alert.record]))
+        for alert in simulate(count, seed, start=start_jd, nights=1)
+    ]
