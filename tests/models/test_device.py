@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 import pytest
 
@@ -13,10 +12,9 @@ def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "DRIVER", "libnone.so.1")
     assert device.gpu_count() == 0
     assert device.choose("auto") == "cpu"
-    start = time.perf_counter()
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it, which takes seconds, would be an error
     with pytest.raises(DeviceError, match="use --device cpu or auto"):
         device.choose("cuda")
-    assert time.perf_counter() - start < 0.1
 
 
 @pytest.mark.parametrize(("asked", "gpus", "chosen"), [("auto", 1, "cuda"), ("cuda", 2, "cuda"), ("cpu", 1, "cpu")])

@@ -40,7 +40,7 @@ def together(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
     dataset.save(out / "data")
     command = [*LAUNCHER, fit_together.__file__, str(out / "data"), str(out), str(BATCH)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 

@@ -50,7 +50,7 @@ def registry() -> Iterator[_Registry]:
 
 
 def _source(registry: _Registry, user: str = "") -> SchemaRegistry:
-    return SchemaRegistry(f"http://{user}127.0.0.1:{registry.server_port}/base/")
+    return SchemaRegistry(f"http://{user}127.0.0.1:{registry.server_port}/base/", timeout=60)
 
 
 def test_a_registry_is_asked_once(registry: _Registry) -> None:
@@ -113,7 +113,7 @@ def test_a_registry_that_is_away_is_transient_and_asked_again(registry: _Registr
         source.schema(7)
     registry.replies[7] = (200, json.dumps({"schema": '"int"'}).encode())
     assert source.schema(7) == b'"int"'
-    away = SchemaRegistry("http://user:secret@127.0.0.1:9", timeout=1)
+    away = SchemaRegistry("http://user:secret@127.0.0.1:9", timeout=60)
     with pytest.raises(BrokerError, match="cannot be reached") as caught:
         away.schema(1)
     assert "secret" not in str(caught.value)
