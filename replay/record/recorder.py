@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 from time import monotonic, time
@@ -17,7 +18,7 @@ from typing import Final
 
 from fulgor.consumer.messages import Partition, appended_at
 from fulgor.consumer.source import Polled, Source
-from fulgor.errors import ArchiveError, BrokerError
+from fulgor.errors import ArchiveError, BrokerError, TopicError
 from fulgor.replay.record.coverage import Ranges
 from fulgor.replay.record.file import MessageFile
 from fulgor.replay.record.folder import PartitionLock, RecordingFolder
@@ -138,9 +139,10 @@ class Recorder:
         return self._folder.lock(partition, self._topic_ids[partition.topic])
 
     def _begin_waiting(self) -> None:
-        while self._assigned:
-            partition = self._assigned.pop()
-            self._waiting[partition] = self._lock(partition)
+        for partition in list(self._assigned):
+            with suppress(TopicError):  # it is being deleted: the group takes it back
+                self._waiting[partition] = self._lock(partition)
+                self._assigned.remove(partition)
         for partition, lock in list(self._waiting.items()):
             if lock.take():
                 if not self._begin(partition, lock):

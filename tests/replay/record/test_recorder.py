@@ -18,7 +18,7 @@ import fulgor.replay.record.file as file_module
 import fulgor.replay.record.folder as folder_module
 from fulgor.consumer.messages import Partition
 from fulgor.consumer.source import Polled
-from fulgor.errors import ArchiveError, BrokerError, DiskFullError
+from fulgor.errors import ArchiveError, BrokerError, DiskFullError, TopicError
 from fulgor.replay.archive import open_archive
 from fulgor.replay.archived import is_recording
 from fulgor.replay.record.check import check_recording
@@ -261,6 +261,23 @@ def test_a_partition_that_the_group_takes_back_while_it_is_begun_is_no_error(tmp
     assert one.run(Event(), watch).messages == 15
     assert len(refused) == 4
     assert contents(tmp_path / "out") == as_recorded(night(5))
+
+
+def test_a_topic_that_is_deleted_while_the_group_gives_it_is_no_error(tmp_path: Path):
+    folder, source, asked = RecordingFolder(tmp_path / "out", "cluster-1"), FakeTopic(night(5)), []
+
+    def gone(topic: str) -> str:
+        asked.append(topic)
+        raise TopicError(f"topic {topic!r} does not exist")
+
+    def watch(*_: object) -> None:
+        if len(asked) == 2 * 3:
+            one.revoked([Partition(TOPIC, number) for number in range(3)])
+            source.numbers = []
+
+    source.topic_id = gone  # type: ignore[method-assign]
+    one = recorder(source, folder)
+    assert one.run(Event(), watch).messages == 0
 
 
 def in_a_child(what: Callable[[], None]) -> int:
