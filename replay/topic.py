@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
@@ -20,7 +20,7 @@ from fulgor.preprocessing.limits import MESSAGE_MAX_BYTES
 __all__ = ["ENVELOPE_BYTES", "Topic", "open_topic", "refuse_production", "timestamp_refusal"]
 
 LEGAL_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 30.0
 ENVELOPE_BYTES: Final = 64 * 1024
 """What a created topic allows beyond the value: record batch header, key and headers."""
 
@@ -78,8 +78,7 @@ def open_topic(cluster: Cluster, name: str, *, create: int | None = None) -> Top
     if partitions is None:
         if create is None:
             raise TopicError(f"topic {name!r} does not exist on {cluster.bootstrap}; --create PARTITIONS makes it")
-        _create(admin, name, create)
-        partitions = create
+        partitions = create if _create(admin, name, create) else cluster.matching(name).get(name, create)
     return Topic(name, partitions, _settings(admin, name))
 
 
@@ -112,13 +111,17 @@ def refuse_production(topic: str, protected: Mapping[str, str], allowed: str | N
             )
 
 
-def _create(admin: AdminClient, name: str, partitions: int) -> None:
+def _create(admin: AdminClient, name: str, partitions: int) -> bool:
+    """Create a topic; False where somebody else was faster by a moment."""
     settings = {"max.message.bytes": str(MESSAGE_MAX_BYTES + ENVELOPE_BYTES)}
     topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=settings)
     try:
         admin.create_topics([topic], request_timeout=PATIENCE_S)[name].result()
     except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
         raise TopicError(f"topic {name!r} cannot be created: {error.args[0].str()}") from error
+    return True
 
 
 def _settings(admin: AdminClient, name: str) -> dict[str, str]:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import Future
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.cimpl import NewTopic
 
-from fulgor.replay.topic import Topic, timestamp_refusal
+import fulgor.replay.topic as topic_module
+from fulgor.replay.topic import Topic, open_topic, timestamp_refusal
 
 DAY = 86_400_000
 NOW = 20_000 * DAY
@@ -34,6 +38,29 @@ def test_old_timestamps_are_kept_only_where_the_topic_keeps_them(
     else:
         assert refusal is not None
         assert re.search(problem, refusal)
+
+
+def test_a_topic_that_somebody_else_creates_at_the_same_moment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    there: dict[str, int] = {}
+
+    class Admin:
+        def __init__(self, config: object) -> None: ...
+
+        def create_topics(self, topics: list[NewTopic], **_: object) -> dict[str, Future[None]]:
+            there[topics[0].topic] = 4
+            answer: Future[None] = Future()
+            answer.set_exception(KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS)))
+            return {topics[0].topic: answer}
+
+    class Broker:
+        bootstrap, config = "broker:9092", {}
+
+        def matching(self, name: str) -> dict[str, int]:
+            return dict(there)
+
+    monkeypatch.setattr(topic_module, "AdminClient", Admin)
+    monkeypatch.setattr(topic_module, "_settings", lambda admin, name: KAFKA)
+    assert open_topic(Broker(), "night", create=2) == Topic("night", 4, KAFKA)  # type: ignore[arg-type]
 
 
 def test_largest_message_where_the_broker_tells() -> None:
