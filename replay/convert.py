@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -142,7 +143,7 @@ def convert(source: Path, target: Path, *, allow_pickle: bool) -> int:
 
 def _write(target: Path, table: NDArray[np.void]) -> None:
     """Write the array, whole or not at all."""
-    part = target.with_name(f"{target.name}{PART}")
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
         with part.open("wb") as file:
             np.save(file, table, allow_pickle=False)
