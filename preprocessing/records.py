@@ -119,10 +119,11 @@ class ContainerReader:
 
     def _header(self, stream: BinaryIO, value: bytes) -> Header:
         """Read a header; the messages of a producer all begin alike, but for the marker that ends the header."""
-        last, end = self._last, len(self._last.raw) if self._last else 0
+        last = self._last  # read once: another thread may decode, too
+        end = len(last.raw) if last else 0
         if last is None or len(value) < end or not value.startswith(last.raw[:-SYNC_BYTES]):
-            self._last = read_header(stream)
-            return self._last
+            self._last = last = read_header(stream)
+            return last
         stream.seek(end)
         return Header(last.schema, last.codec, value[end - SYNC_BYTES : end], value[:end])
 

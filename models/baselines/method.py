@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -126,7 +127,9 @@ class Baseline:
         self._train(network, self._simulated, self._simulated.labelled, self._budget.pretraining)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_file(network.state_dict(), path)
+            part = path.with_suffix(f".{os.getpid()}.part")  # who is cut off here leaves no half of a file
+            save_file(network.state_dict(), part)
+            part.replace(path)
         return network.state_dict()
 
     def _new(self, alerts: AlertSet) -> nn.Module:

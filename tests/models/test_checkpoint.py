@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from fulgor.errors import ModelError
+from fulgor.models import checkpoint
 from fulgor.models.checkpoint import FILE, Checkpoint, Standing
 
 
@@ -49,3 +50,23 @@ def test_a_damaged_one_is_named(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\x10\0\0\0\0\0\0\0 no header")
     with pytest.raises(ModelError, match=r"cannot be read .* delete it to train from the beginning"):
         Checkpoint(tmp_path, {}).restore(*stepped())
+
+
+def test_two_trainings_in_one_folder_do_not_write_into_each_others_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, optimiser = stepped()
+    write, standings = checkpoint.save_file, [Standing({}, [(float(number), 1.0)]) for number in range(2)]
+
+    def overtaken(*given: object) -> None:
+        write(*given)
+        monkeypatch.setattr(checkpoint, "save_file", write)
+        monkeypatch.setattr(checkpoint.os, "getpid", lambda: -1)
+        Checkpoint(tmp_path, {}).save(network, optimiser, standings[1])
+
+    monkeypatch.setattr(checkpoint, "save_file", overtaken)
+    Checkpoint(tmp_path, {}).save(network, optimiser, standings[0])
+    found = Checkpoint(tmp_path, {}).restore(*stepped())
+    assert found is not None
+    assert found.losses == standings[0].losses  # the last one to take its place
+    assert sorted(file.name for file in tmp_path.iterdir()) == [FILE, "curves.csv"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fulgor.errors import MalformedError
 from fulgor.preprocessing import records
 from fulgor.preprocessing.avro.readers import encode_varint
-from fulgor.preprocessing.container import read_header, split_blocks
+from fulgor.preprocessing.container import Header, read_header, split_blocks
 from fulgor.preprocessing.records import ContainerReader
 
 # A busy machine may stop for any time at any place, and the same examples come in each run.
@@ -210,6 +210,27 @@ def test_mutations_raise_nothing_but_malformed_error(
     assert stage in ("", "framing", "container", "schema")
     assert all(isinstance(record.values, dict) for record in records)
     assert time.process_time() - started < LONGEST_S
+
+
+def test_a_thread_that_decodes_meanwhile_changes_no_header() -> None:
+    plain, packed = _container(), _container("snappy")
+
+    class Overtaken(ContainerReader):
+        """Each time that it looks at its last header, or keeps one, another thread decodes a container."""
+
+        @property
+        def _last(self) -> Header | None:  # type: ignore[override]
+            found, self.__dict__["last"] = self.__dict__.get("last"), PACKED
+            return found
+
+        @_last.setter
+        def _last(self, header: Header | None) -> None:
+            self.__dict__["last"] = header and PACKED
+
+    PACKED = read_header(io.BytesIO(packed))
+    reader = Overtaken({"n": None})
+    for value in (plain, packed, plain, plain):
+        assert [record.values["n"] for record in reader(value)] == list(range(20))
 
 
 def test_many_blocks_each_within_its_bound_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fulgor.errors import ModelError
+from fulgor.models.baselines import method
 from fulgor.models.baselines.lineup import as_real_bogus, baselines, real_bogus
 from fulgor.models.baselines.method import Baseline, Budget, evenly
 from fulgor.models.evaluation.alerts import AlertSet
@@ -43,6 +44,23 @@ def test_pretraining_is_done_once_and_starts_every_fit(
     found = [one.fit(binary, np.arange(20)).predict_proba(binary, np.arange(20)) for one in (braai, again)]
     assert told == [60, 10, 20, 20, 20]
     assert (found[0] == found[1]).all()
+
+
+def test_pretrained_weights_are_kept_whole_or_not_at_all(
+    alerts: AlertSet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def cut_off(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    (braai,) = real_bogus(Budget(seconds=60, steps=1, batch=4), alerts, tmp_path)
+    write = method.save_file
+    monkeypatch.setattr(method, "save_file", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        braai.fit(as_real_bogus(alerts), np.arange(10))
+    monkeypatch.setattr(method, "save_file", write)
+    (again,) = real_bogus(Budget(seconds=60, steps=1, batch=4), alerts, tmp_path)
+    again.fit(as_real_bogus(alerts), np.arange(10))
 
 
 def test_every_class_is_drawn_as_often() -> None:
