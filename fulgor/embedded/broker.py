@@ -13,13 +13,14 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from types import TracebackType
 from typing import IO, Self
 
 from fulgor.embedded.lifetime import spawn_tied
-from fulgor.embedded.ports import LOOPBACK, any_port, is_free
+from fulgor.embedded.ports import LOOPBACK, hold, is_free
 from fulgor.errors import EmbeddedServiceError
 
 __all__ = ["EmbeddedBroker", "answers"]
@@ -60,7 +61,7 @@ class EmbeddedBroker:
         """Its process id, or ``None`` when it does not run."""
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
-    def start(self, timeout: float = 20.0) -> str:
+    def start(self, timeout: float = 60.0) -> str:
         """Start it unless it runs, wait until it answers a metadata request, return its address.
 
         Parameters
@@ -71,18 +72,21 @@ class EmbeddedBroker:
         Raises
         ------
         EmbeddedServiceError
-            Not installed, or it ends or stays silent: with what it printed.
+            Not installed, its port was taken meanwhile, or it ends or stays silent: with what it printed.
         """
         if self.pid is not None:
             return self.bootstrap
         program = _program()
         for _ in range(_TRIES):
-            port = self._port or any_port()
-            self._launch(program, port)
-            if self._await_answer(port, timeout):
-                self._port = port
-                return self.bootstrap
-            if is_free(port):  # so it did not end for want of the port
+            with self._hold_port() as holder:
+                port: int = holder.getsockname()[1]
+                if sys.platform != "linux":
+                    holder.close()  # elsewhere nobody else may bind it either, not even to listen
+                self._launch(program, port)
+                if self._await_answer(port, timeout):
+                    self._port = port
+                    return self.bootstrap
+            if self.pid is not None or is_free(port):  # so it did not end for want of the port
                 break
         words = self._last_words()
         self.kill()
@@ -120,6 +124,13 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _hold_port(self) -> socket.socket:
+        """Hold its port while it starts: else what answers there may be another program's broker."""
+        try:
+            return hold(self._port or 0)
+        except OSError as error:
+            raise EmbeddedServiceError(f"the embedded broker cannot have its port again: {error}") from error
 
     def _launch(self, program: str, port: int) -> None:
         self._collect()

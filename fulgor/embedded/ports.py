@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["LOOPBACK", "any_port", "is_free"]
+__all__ = ["LOOPBACK", "any_port", "hold", "is_free"]
 
 LOOPBACK = "127.0.0.1"
 
@@ -15,6 +15,27 @@ def any_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def hold(port: int = 0) -> socket.socket:
+    """Return a socket that holds a port, by default any, for a server that is about to start there.
+
+    It is bound and does not listen: until it is closed nobody else is given the port, and on Linux a server that sets
+    ``SO_REUSEADDR``, as they all do, may listen on it.
+
+    Raises
+    ------
+    OSError
+        Somebody else has the port.
+    """
+    holder = socket.socket()
+    try:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((LOOPBACK, port))
+    except OSError:
+        holder.close()
+        raise
+    return holder
 
 
 def is_free(port: int) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+import fulgor.embedded.broker as broker_module
 from fulgor.embedded.broker import EmbeddedBroker, answers
 from fulgor.embedded.lifetime import alive, wait_gone
 from fulgor.errors import EmbeddedServiceError
@@ -22,9 +23,16 @@ pytestmark = pytest.mark.services
 LISTEN = "0A"
 
 
+def target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # closed meanwhile: the broker is done with the question whether it answers
+        return ""
+
+
 def listening_addresses(pid: int) -> set[str]:
     """The IPv4 and IPv6 addresses on which a process listens, from the kernel's own tables."""
-    sockets = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in str(link.readlink())}
+    sockets = {target(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -37,8 +45,8 @@ def listening_addresses(pid: int) -> set[str]:
 def test_it_answers_as_soon_as_start_returns() -> None:
     with EmbeddedBroker() as broker:
         host, port = broker.bootstrap.split(":")
-        assert answers(host, int(port))
-        assert AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=5).topics == {}
+        assert answers(host, int(port), timeout=60)
+        assert AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=60).topics == {}
     assert not answers(host, int(port))
 
 
@@ -70,9 +78,9 @@ def test_clients_outlive_a_crash_of_the_broker() -> None:
         producer = Producer({"bootstrap.servers": address, "topic.metadata.refresh.interval.ms": 200})
         for _ in range(2):
             admin = AdminClient({"bootstrap.servers": address})
-            admin.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(10)
+            admin.create_topics([NewTopic("alerts", 1, 1)])["alerts"].result(60)
             producer.produce("alerts", b"alert", on_delivery=lambda error, _: delivered.append(error))
-            assert producer.flush(20) == 0
+            assert producer.flush(60) == 0
             broker.kill()
             assert broker.pid is None
             assert broker.start() == address
@@ -83,8 +91,8 @@ def test_two_brokers_do_not_meet() -> None:
     with EmbeddedBroker() as first, EmbeddedBroker() as second:
         assert first.bootstrap != second.bootstrap
         admin = AdminClient({"bootstrap.servers": first.bootstrap})
-        admin.create_topics([NewTopic("a", 1, 1)])["a"].result(10)
-        assert AdminClient({"bootstrap.servers": second.bootstrap}).list_topics(timeout=5).topics == {}
+        admin.create_topics([NewTopic("a", 1, 1)])["a"].result(60)
+        assert AdminClient({"bootstrap.servers": second.bootstrap}).list_topics(timeout=60).topics == {}
 
 
 def test_it_outlives_the_thread_that_started_it() -> None:
@@ -101,7 +109,7 @@ def test_it_outlives_the_thread_that_started_it() -> None:
 def test_it_ends_with_its_owner(end: signal.Signals) -> None:
     program = (
         "import time; from fulgor.embedded.broker import EmbeddedBroker\n"
-        "broker = EmbeddedBroker(); broker.start(); print(broker.pid, flush=True); time.sleep(60)"
+        "broker = EmbeddedBroker(); broker.start(); print(broker.pid, flush=True); time.sleep(600)"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
@@ -110,13 +118,13 @@ def test_it_ends_with_its_owner(end: signal.Signals) -> None:
     assert alive(pid)
     owner.send_signal(end)
     owner.wait()
-    assert wait_gone(pid, 5)
+    assert wait_gone(pid, 60)
 
 
 def test_it_ends_when_its_owner_forgets_it() -> None:
     program = "from fulgor.embedded.broker import EmbeddedBroker; b = EmbeddedBroker(); b.start(); print(b.pid)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert wait_gone(int(done.stdout), 5)
+    assert wait_gone(int(done.stdout), 60)
     assert done.stderr == ""
 
 
@@ -143,15 +151,29 @@ def test_a_program_that_ends_says_its_last_words(tmp_path: Path, monkeypatch: py
     assert broker.pid is None
 
 
-def test_a_program_that_stays_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_program_that_stays_silent(listens: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "is_free", lambda port: not listens)
     program = tmp_path / "silent"
-    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
     program.chmod(0o755)
     monkeypatch.setenv("CALF_TANSU_BIN", str(program))
     broker = EmbeddedBroker()
     with pytest.raises(EmbeddedServiceError, match="did not start"):
         broker.start(timeout=0.3)
     assert broker.pid is None
+
+
+def test_another_broker_on_its_port_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedBroker() as broker:
+        address = broker.bootstrap
+        broker.stop()
+        monkeypatch.setattr(broker_module, "answers", lambda *_: True)
+        taken = socket.create_server(("127.0.0.1", int(address.split(":")[1])))
+        with taken, pytest.raises(EmbeddedServiceError, match="cannot have its port again"):
+            broker.start()
+        monkeypatch.undo()
+        assert broker.start() == address
 
 
 def test_no_address_before_the_start() -> None:
