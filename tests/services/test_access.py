@@ -52,7 +52,7 @@ def alerts(secured: Broker, make_topic: Callable) -> str:
     producer = Producer({"bootstrap.servers": secured.bootstrap})
     for alert in simulate(ALERTS, 1):
         producer.produce(name, encode([alert.record]))
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return name
 
 
@@ -104,7 +104,7 @@ def test_the_doctor_tells_nobody(secured: Broker, alerts: str, tables: str, tmp_
     config.write_text("\n".join(lines))
     done = subprocess.run(
         [sys.executable, "-m", "fulgor", "doctor", "--json", "--config", str(config)],
-        env=environment(tables, password), capture_output=True, text=True, timeout=60, check=False,
+        env=environment(tables, password), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == (0 if password == SECRET else 3)
@@ -180,7 +180,7 @@ def test_a_failed_start_tells_nobody(secured: Broker, tables: str, case: str):
     words = [word for name, value in settings.items() for word in ("--kafka", f"{name}={value}")]
     done = subprocess.run(
         [sys.executable, "-m", "fulgor", "consume", "ztf", "-v", "--bootstrap", bootstrap, "--topic", "t", *words],
-        env=environment(tables, password), capture_output=True, text=True, timeout=60, check=False,
+        env=environment(tables, password), capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 3
     assert "Traceback" not in done.stderr

@@ -23,7 +23,7 @@ def test_ends_and_times(broker, topic: Callable):
         stamp = BEGAN + timedelta(seconds=index)
         producer.produce(name, b"x", partition=0, timestamp=int(stamp.timestamp() * 1000))
         if index % 10 == 9:
-            assert producer.flush(20) == 0  # batches: the embedded broker takes the last one's beginning for the end
+            assert producer.flush(60) == 0  # batches: the embedded broker takes the last one's beginning for the end
     bounds, full, empty = Bounds({"bootstrap.servers": broker.bootstrap}), Partition(name, 0), Partition(name, 1)
     assert (bounds.find(full, "earliest"), bounds.find(full, "latest")) == (0, 30)
     assert (bounds.find(empty, "earliest"), bounds.find(empty, "latest")) == (0, 0)

@@ -21,7 +21,7 @@ KEY = FeedKey("g", "c", "t", "", 0)
 
 
 def member(database: str, owner: str) -> Committer:
-    return Committer(database, TABLE, owner=owner, patience_s=8, drain_s=1, metrics=Metrics(), stopping=Event())
+    return Committer(database, TABLE, owner=owner, patience_s=60, drain_s=1, metrics=Metrics(), stopping=Event())
 
 
 def claimed(by: Committer) -> Claim:
@@ -42,8 +42,8 @@ def test_a_member_that_sleeps_within_its_transaction_does_not_keep_the_feed(
     sleeper, heir = member(database, "host:1"), member(database, "host:2")
     first = claimed(sleeper)
     held = sleeper._database.connected()
-    held.execute("BEGIN")
-    held.execute("SELECT 1 FROM fulgor.feed WHERE feed_id = %s FOR UPDATE", [first.feed_id])
+    # In one go: this process, too, may stand still for longer than its session may.
+    held.execute(f"BEGIN; SELECT 1 FROM fulgor.feed WHERE feed_id = {first.feed_id} FOR UPDATE")
     second = claimed(heir)  # waits for the row until the sleeper's session has ended
     assert second.epoch == first.epoch + 1
     with pytest.raises(psycopg.Error) as ended:

@@ -39,7 +39,7 @@ def doctor(*flags: str, **environment: str) -> tuple[int, dict[str, tuple[str, s
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FULGOR_")}
     done = subprocess.run(
         [sys.executable, "-m", "fulgor", "doctor", "--json", *flags],
-        env=kept | environment, capture_output=True, text=True, timeout=60, check=False,
+        env=kept | environment, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     found = json.loads(done.stdout)
@@ -176,7 +176,7 @@ def test_anomalies_that_nobody_sends(embedded_broker, make_topic: Callable, tabl
 def test_text_says_the_same_in_a_line_each():
     done = subprocess.run(
         [sys.executable, "-m", "fulgor", "doctor", "--bootstrap", NOWHERE], capture_output=True, text=True,
-        timeout=60, check=False, env={**os.environ, "FULGOR_DATABASE": f"postgresql://u@{NOWHERE}/x"},
+        timeout=300, check=False, env={**os.environ, "FULGOR_DATABASE": f"postgresql://u@{NOWHERE}/x"},
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert done.returncode == 5

@@ -40,7 +40,7 @@ def produce(broker, topic: str, values: list[bytes | None], partitions: int = 1)
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     for index, value in enumerate(values):
         producer.produce(topic, value, partition=index % partitions)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def run(

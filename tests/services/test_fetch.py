@@ -21,7 +21,7 @@ def filled(broker, topic: Callable) -> str:
     for number in range(60):
         producer.produce(name, b"%d-" % number + bytes(40_000), partition=number % 2)
     producer.produce(name, None, key=b"tombstone", partition=0)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     return name
 
 

@@ -40,13 +40,13 @@ def run(broker, topic: str, database: str, **kafka: str) -> list[tuple]:
 def transactions(broker, topic: str) -> None:
     """Offsets 0-2 and the marker 3 committed, 4-6 and 7 aborted, 8-9 and 10 committed."""
     producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": topic})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     for first, count, committed in ((0, 3, True), (3, 3, False), (6, 2, True)):
         producer.begin_transaction()
         for index in range(first, first + count):
             producer.produce(topic, message(record(index)))
-        producer.flush(10)
-        (producer.commit_transaction if committed else producer.abort_transaction)(20)
+        producer.flush(60)
+        (producer.commit_transaction if committed else producer.abort_transaction)(60)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_transactions(kafka_broker, make_topic: Callable, tables: str, isolation
 def test_each_commit_between_messages_is_a_marker(kafka_broker, make_topic: Callable, tables: str):
     name = make_topic(kafka_broker)
     producer = Producer({"bootstrap.servers": kafka_broker.bootstrap, "transactional.id": name})
-    producer.init_transactions(20)
+    producer.init_transactions(60)
     for index in range(3):
         producer.begin_transaction()
         producer.produce(name, message(record(index)))
-        producer.commit_transaction(20)
+        producer.commit_transaction(60)
     assert run(kafka_broker, name, tables) == [(1, 2, "marker"), (3, 4, "marker"), (5, 6, "marker")]
 
 
@@ -85,7 +85,7 @@ def test_compaction(kafka_broker, make_topic: Callable, tables: str):
     producer = Producer({"bootstrap.servers": kafka_broker.bootstrap})
     for index in range(10):
         producer.produce(name, message(record(index)), key=b"same" if 2 <= index < 8 else b"%d" % index)
-        producer.flush(10)
+        producer.flush(60)
         time.sleep(0.15)  # a segment each: the last one is never compacted
     _await_compaction(kafka_broker, name, 5)
     assert run(kafka_broker, name, tables) == [(2, 7, "compacted")]
@@ -103,7 +103,8 @@ def _offsets(broker, topic: str) -> list[int]:
     reader = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "look", "enable.partition.eof": True})
     reader.assign([TopicPartition(topic, 0, 0)])
     found = []
-    while (one := reader.poll(10)) is not None and one.error() is None:
+    while (one := reader.poll(60)) is not None and one.error() is None:
         found.append(one.offset())
     reader.close()
+    assert one is not None, "the broker is silent"
     return found

@@ -225,7 +225,7 @@ def test_messages_come_from_the_topic(
     producer = Producer({"bootstrap.servers": embedded_broker.bootstrap})
     for place, alert in enumerate(reversed(alerts[:24])):
         producer.produce(topic, encode([alert.record]), partition=place % 2)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     settings = Settings(bootstrap=embedded_broker.bootstrap, database=database, batch_size=4)
     what = Consumption(ZTF(settings), model, database, "g")
     consume(what, lambda: kafka_source(settings, topic, "g"), settings, title="ztf", until_end=True)

@@ -42,7 +42,7 @@ def fulgor(site: Path, *words: str, database: str = "") -> subprocess.CompletedP
     return subprocess.run(
         [sys.executable, "-m", "fulgor", *words],
         env=kept | own | {"FULGOR_HOME": str(site.parent / "home")},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_a_plugged_in_stream_is_consumed_by_the_command_line(
     producer = Producer({"bootstrap.servers": where})
     for value in values:
         producer.produce(name, value)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     assert fulgor(site, "db", "migrate", database=database).returncode == 0
     words = ["--topic", name, "--bootstrap", where, "--until-end", "--json"]

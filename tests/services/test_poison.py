@@ -31,13 +31,13 @@ def test_a_message_that_kills_the_process_is_quarantined(embedded_broker, make_t
     producer = Producer({"bootstrap.servers": embedded_broker.bootstrap})
     for index in range(100):
         producer.produce(name, message(record(index), **({"break": "kill"} if index == POISON else {})))
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     deaths = 0
     while True:
         done = subprocess.run(
             [sys.executable, CONSUMER, embedded_broker.bootstrap, name, database, "g", "classic", "--until-end"],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         if done.returncode == 0:
             break

@@ -55,7 +55,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 
 def finish(running: subprocess.Popen[str]) -> dict:
-    out, err = running.communicate(timeout=100)
+    out, err = running.communicate(timeout=300)
     assert running.returncode == 0, err
     return json.loads(out)
 
@@ -72,7 +72,7 @@ def fill(broker: Broker, name: str, count: int, partitions: int) -> dict[tuple[i
     for number in range(count):
         value = b"%d " % number * 200
         producer.produce(name, value, partition=number % partitions, headers=[("n", b"%d" % number)], on_delivery=note)
-    assert producer.flush(30) == 0
+    assert producer.flush(60) == 0
     return sent
 
 
@@ -87,7 +87,7 @@ def in_topic(broker: Broker, topic: str, partitions: int) -> Iterator[Message]:
         {"bootstrap.servers": broker.bootstrap, "group.id": uuid.uuid4().hex, "enable.partition.eof": True}
     )
     consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
-    ends, deadline = 0, time.monotonic() + 60
+    ends, deadline = 0, time.monotonic() + 120
     while ends < partitions and time.monotonic() < deadline:
         for message in consumer.consume(100, 0.2):
             if message.error() is None:
@@ -134,7 +134,7 @@ def test_a_killed_recorder_is_followed_without_loss_or_doubling(
     words = (name, "--out", out, "--bootstrap", broker.bootstrap, "--stream", "none", "--json")
     sent = fill(broker, name, 400, 2)
     victim = start(*words, "--roll-s", "0.1")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not message_files(out) and victim.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     sent |= fill(broker, name, 3000, 2)
@@ -157,7 +157,7 @@ def test_two_recorders_share_a_topic(
     words = (name, "--out", out, "--bootstrap", kafka_broker.bootstrap, "--stream", "none", "--json", "--roll-s", "0.2")
     sent = fill(kafka_broker, name, 200, 4)
     pair = [start(*words) for _ in range(2)]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len({file.name.split(".")[1] for file in message_files(out)}) < 2:
         assert time.monotonic() < deadline
         assert all(running.poll() is None for running in pair)

@@ -85,7 +85,7 @@ def night(any_broker, make_topic: Callable, database: str, monkeypatch, tmp_path
     producer = Producer({"bootstrap.servers": any_broker.bootstrap})
     for index, alert in enumerate(simulate(40, 3)):
         producer.produce(topic, encode([alert.record]), partition=index % 4)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     with connect(database, vectors=False) as connection:
         migrate(connection, [stream_table("ztf")])
     monkeypatch.setenv("FULGOR_DATABASE", database)
@@ -96,7 +96,7 @@ def night(any_broker, make_topic: Callable, database: str, monkeypatch, tmp_path
 
 
 def fulgor(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "fulgor", *arguments], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "fulgor", *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -35,7 +35,7 @@ def consume(database: str, *flags: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "fulgor", "consume", "ztf", "--until-end", *flags],
         env=kept | {"FULGOR_DATABASE": database, "FULGOR_DATABASE_PATIENCE_S": "1", **environment},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("fulgor: ")]

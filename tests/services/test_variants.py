@@ -44,7 +44,7 @@ def live(any_broker, make_topic: Callable, tables: str) -> Callable[[list[bytes]
         producer = Producer({"bootstrap.servers": any_broker.bootstrap})
         for value in values:
             producer.produce(name, value)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
         return consumed(tables, lambda: kafka_source(settings, name, "g"))
 
     return run

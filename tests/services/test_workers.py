@@ -75,14 +75,14 @@ def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, ta
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     for index, alert in enumerate(simulate(ALERTS, 3)):
         producer.produce(name, encode([alert.record]), partition=index % 4)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
     running = start(broker.bootstrap, name)
     await_(lambda: len(owners(tables)) == 2, running)
     await_(lambda: stored(tables) == ALERTS, running)
     pids = [int(owner.split(":")[-1]) for owner in owners(tables)]
     running.send_signal(signal.SIGTERM)
-    _, errors = running.communicate(timeout=90)
+    _, errors = running.communicate(timeout=300)
     assert running.returncode == 0, errors
     assert "Traceback" not in errors
     for pid in pids:
@@ -95,7 +95,7 @@ def test_two_workers_share_a_topic_and_stop_together(broker, topic: Callable, ta
 
 def test_a_worker_that_cannot_start_ends_the_command_with_its_code(start: Callable):
     running = start("127.0.0.1:1", "t")
-    _, errors = running.communicate(timeout=90)
+    _, errors = running.communicate(timeout=300)
     assert running.returncode == 3, errors
     assert "Traceback" not in errors
     assert "check --bootstrap" in errors

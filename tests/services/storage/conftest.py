@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
-import psycopg
 import pytest
-from psycopg import sql
 
 from fulgor.storage.database import Connection, connect
 from fulgor.storage.feeds import Claim, FeedKey, claim, open_segment
@@ -117,16 +113,11 @@ class Toy:
 
 
 @pytest.fixture(scope="session")
-def migrated_once(postgres_url: str) -> Iterator[str]:
+def migrated_once(lasting_database: str) -> str:
     """URL of a database with the toy stream's tables, for all tests that leave the tables as they are."""
-    name = f"fulgor_test_{uuid.uuid4().hex[:12]}"
-    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
-    with psycopg.connect(postgres_url, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        with connect(url, vectors=False) as connection:
-            migrate(connection, [TABLE])
-        yield url
-        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with connect(lasting_database, vectors=False) as connection:
+        migrate(connection, [TABLE])
+    return lasting_database
 
 
 @pytest.fixture

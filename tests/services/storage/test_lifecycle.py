@@ -76,7 +76,7 @@ def test_consumers_are_told_of_a_change_and_of_nothing_else(models):
         with pytest.raises(ModelError):
             promote(connection, first)
         promote(connection, second)
-        told = [note.payload for note in listening.notifies(timeout=1, stop_after=1)]
+        told = [note.payload for note in listening.notifies(timeout=60, stop_after=1)]
     assert told == ["toy"]
 
 

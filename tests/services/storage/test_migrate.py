@@ -57,7 +57,7 @@ def test_two_processes_at_once(database):
         process.stdin.write("\n")
         process.stdin.flush()
     for process in running:
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
         assert process.returncode == 0
         applied.append(int(output))
     assert sorted(applied) == [0, len(CORE) + 1]

@@ -96,12 +96,12 @@ def test_only_one_of_many_first_ones_becomes_live(migrated, toy):
 
     def work(index):
         with connect(migrated) as connection:
-            barrier.wait(10)
+            barrier.wait(60)
             register_model(connection, another(toy, name=f"m{index}", hash=f"{index}" * 16))
 
     threads = [Thread(target=work, args=[index]) for index in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert sorted(m.status for m in list_models(toy.connection)) == ["candidate", "candidate", "candidate", "live"]

@@ -213,7 +213,7 @@ def test_two_writers_make_the_same_partitions_at_once(toy):
             mine = replace_claim(toy, claimed)
             rows = [mine(i, alert=f"{partition}.{i}", time=toy.night + timedelta(days=i)) for i in range(20)]
             run = replace(toy.batch((), next_offset=20).runs[0], feed_id=claimed.feed_id, epoch=claimed.epoch)
-            barrier.wait(10)
+            barrier.wait(60)
             try:
                 writer.write(replace(toy.batch((), next_offset=20), runs=[run], results=rows))
             except psycopg.Error as error:
@@ -223,7 +223,7 @@ def test_two_writers_make_the_same_partitions_at_once(toy):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert not problems
     assert counts(toy) == {"latent": 40, "toy_alert": 40}
 
@@ -240,7 +240,7 @@ def test_a_reader_does_not_hold_up_a_new_partition(toy):
     toy.fill(1)
     with connect(toy.url) as reader, reader.transaction():
         reader.execute("SELECT count(*) FROM fulgor.toy_alerts")
-        toy.writer._connection.execute("SET lock_timeout = '2s'")
+        toy.writer._connection.execute("SET lock_timeout = '20s'")
         assert toy.write([toy.result(1, time=toy.night + timedelta(days=9))], next_offset=2).stored == 1
 
 
@@ -255,7 +255,7 @@ def test_a_partition_dropped_under_the_writer_is_made_again(toy):
 def test_a_backend_killed_before_commit_leaves_nothing(toy, monkeypatch):
     def die(run):
         victim = toy.writer._connection.info.backend_pid
-        toy.value("SELECT pg_terminate_backend(%s, 5000)", victim)
+        toy.value("SELECT pg_terminate_backend(%s, 60000)", victim)
 
     monkeypatch.setattr(toy.writer, "_move", die)
     with pytest.raises(psycopg.OperationalError):
