@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -36,14 +39,22 @@ def strange() -> np.ndarray:
     return np.random.default_rng(2).normal(0, 1, (60, SIZE)).astype(np.float32) * 2 - 4
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _short() -> None:
-    """A few steps are enough here."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(centres, "STEPS", 90)
-    patch.setattr(flow, "STEPS", 90)
+@contextmanager
+def short_trainings() -> Iterator[None]:
+    """A few steps are enough here, and here alone: other tests of this process train as users do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(centres, "STEPS", 90)
+        patch.setattr(flow, "STEPS", 90)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short() -> Iterator[None]:
+    with short_trainings():
+        yield
 
 
 @pytest.fixture(scope="session")
-def suite(known: tuple[np.ndarray, np.ndarray], _short: None) -> ScoreSuite:
-    return ScoreSuite.fit(*known, seed=4)
+def suite(known: tuple[np.ndarray, np.ndarray]) -> ScoreSuite:
+    with short_trainings():
+        return ScoreSuite.fit(*known, seed=4)
