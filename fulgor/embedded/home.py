@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from pathlib import Path
 from fulgor.embedded.account import Account, server_account
 from fulgor.errors import EmbeddedServiceError
 
-__all__ = ["SYSTEM_HOME", "Credentials", "Home", "home_folder"]
+__all__ = ["ORPHANS_END_WITHIN_S", "SYSTEM_HOME", "Credentials", "Home", "home_folder"]
 
 SYSTEM_HOME = Path("/var/lib/fulgor")
 """The home of a server started by root: any account may pass through it, unlike ``/root``."""
+ORPHANS_END_WITHIN_S = 15.0
+"""How long backends of a killed server may take to notice; they hold its memory and write its files until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ class Home:
         """Delete the server's folder and the home itself; nothing may run there."""
         place = self.place()
         if place is not None:
-            shutil.rmtree(place)
+            _delete_folder(place)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def unusable(self, error: OSError) -> EmbeddedServiceError:
@@ -181,3 +184,15 @@ def _make_folder(path: Path) -> None:
     path.mkdir(exist_ok=True)
     if os.geteuid() == 0:
         path.chmod(0o755)
+
+
+def _delete_folder(path: Path) -> None:
+    """Delete a server's folder, in which the orphans of a killed server may make and delete files for a moment."""
+    deadline = time.monotonic() + ORPHANS_END_WITHIN_S
+    while path.exists():
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fulgor.embedded.account import run_as
 from fulgor.embedded.cluster import SUPERUSER, Cluster, failure
-from fulgor.embedded.home import Credentials, Home, home_folder
+from fulgor.embedded.home import ORPHANS_END_WITHIN_S, Credentials, Home, home_folder
 from fulgor.embedded.install import installed_version, packages, programs
 from fulgor.embedded.lifetime import spawn_tied, wait_gone
 from fulgor.embedded.ports import LOOPBACK, any_port, is_free
@@ -29,7 +29,6 @@ __all__ = ["EmbeddedPostgres", "PostgresStatus"]
 
 DATABASE = "fulgor"
 _SEARCH_PATH = "options=-csearch_path%3Dfulgor%2Cpublic"
-_ORPHANS_END_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class EmbeddedPostgres:
 
     def kill(self) -> None:
         """End the server as a crash does (SIGKILL); the next :meth:`up` recovers."""
-        self._stop(signal.SIGKILL, 10.0)
+        self._stop(signal.SIGKILL, 60.0)
 
     def status(self) -> PostgresStatus:
         """Return what the pid file and the process table say; touches nothing."""
@@ -137,7 +136,8 @@ class EmbeddedPostgres:
             return PostgresStatus(False, None, None, home.path, None, None)
         cluster = Cluster(place, Path(), None)
         try:
-            port, pid = cluster.ready_port(), cluster.server()
+            pid = cluster.server()
+            port = cluster.ready_port() if pid is not None else None
         except PermissionError as error:
             raise home.unusable(error) from error
         return PostgresStatus(port is not None, pid, port, home.path, cluster.data, cluster.log)
@@ -196,7 +196,7 @@ class EmbeddedPostgres:
     def _start(self, cluster: Cluster, kept_port: int, deadline: float) -> None:
         cluster.drop_reused_pid()
         cluster.trim_log()
-        patience = min(deadline, time.monotonic() + _ORPHANS_END_WITHIN_S)
+        patience = min(deadline, time.monotonic() + ORPHANS_END_WITHIN_S)
         while True:
             port = self._choose_port(kept_port)
             start = cluster.log_size()
@@ -205,8 +205,9 @@ class EmbeddedPostgres:
                 return
             tail = cluster.log_tail(start) or complaint
             orphans = "shared memory block" in tail  # backends of a killed server, about to notice
+            corpse = 'lock file "postmaster.pid"' in tail  # itself, which its parent is about to collect
             raced = "Address already in use" in tail and self._wanted_port is None
-            if not (orphans or raced) or time.monotonic() > patience:
+            if not (orphans or corpse or raced) or time.monotonic() > patience:
                 raise failure(f"Postgres did not start (data in {cluster.data})", tail)
             time.sleep(0.2)
 
