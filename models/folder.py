@@ -30,6 +30,10 @@ TOLERANCE = 1e-5
 
 OPSET = 20
 
+_PATIENCE_S = 60
+
+log = logging.getLogger(__name__)
+
 
 class _Architecture(Protocol):
     @property
@@ -152,12 +156,17 @@ def _prior(model: Trained) -> dict[str, float]:
 
 
 def _revision() -> str | None:
-    """Return the git revision of this source; None where it is installed rather than checked out."""
+    """Return the git revision of this source; None where it is installed rather than checked out, or git is stuck."""
     root = Path(__file__).resolve().parents[1]
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return None
-    done = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False, timeout=10)
+    command = [git, "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:  # what hours of training have made is not to be lost for it
+        log.warning("git has not told the revision of this source in %d s: the card goes without", _PATIENCE_S)
+        return None
     return done.stdout.strip() or None
 
 
