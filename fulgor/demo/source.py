@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Thread
 from time import monotonic
 
@@ -44,7 +44,7 @@ class NightSource(KafkaSource):
         self._send_live = send_live
         self._sender: Thread | None = None
         self._failure: Exception | None = None
-        self._read = 0
+        self._read: dict[Partition, int] = {}
         self._stored: dict[Partition, int] = {}
         self._ends: dict[Partition, Polled] = {}
         self._began = self._caught_up = 0.0
@@ -70,14 +70,21 @@ class NightSource(KafkaSource):
                 self._ends[polled.partition] = polled
             else:
                 messages.append(polled)
+                # By place: after a rebalance, as a machine that stood still for seconds has, messages come again.
+                self._read[polled.partition] = max(self._read.get(polled.partition, 0), polled.offset + 1)
         if messages and not self._began:
             self._began = monotonic()
-        self._read += len(messages)
-        if self._read < self._expected:
+        if sum(self._read.values()) < self._expected:
             return messages
         # Ends seen before the last message are behind what the engine expects by now: it passes over them.
         ends, self._ends = list(self._ends.values()), {}
         return [*messages, *ends]
+
+    def unassign(self, partitions: Collection[Partition]) -> None:
+        """Let partitions go; their ends, kept back so far, would hide messages that are to be read again."""
+        super().unassign(partitions)
+        for partition in partitions:
+            self._ends.pop(partition, None)
 
     def report(self, offsets: Mapping[Partition, int]) -> None:
         """Take note of what is committed, and pass it on."""
