@@ -78,7 +78,7 @@ def do(scene: Scene, kind: str) -> float | None:
 
 def join_and_leave(scene: Scene) -> None:
     third = scene.start_consumer()
-    until(lambda: third.poll() is not None or scene.owned(third), "a consumer that joined was given nothing", 60)
+    until(lambda: third.poll() is not None or scene.owned(third), "a consumer that joined was given nothing", 240)
     third.terminate()
     third.wait(120)
 

@@ -43,7 +43,7 @@ def night(kafka_broker) -> Iterator[Callable[[str, int], str]]:
 
 
 def all_stored(tables: str, number: int) -> None:
-    until(lambda: count(tables) >= number, f"fewer than {number} rows", 120)
+    until(lambda: count(tables) >= number, f"fewer than {number} rows")
 
 
 # Not on the embedded broker: it has no create_partitions, and librdkafka 2.16 dies (SIGSEGV) of its answer about a
@@ -68,7 +68,7 @@ def test_topics_appear_grow_disappear_and_come_back(kafka_broker, night: Callabl
                 assert consumer.poll() is None
         else:  # told by the broker, which takes the partition away
             gone = f"SELECT released_at IS NOT NULL FROM fulgor.feed WHERE topic = '{second}'"
-            until(lambda: query(tables, gone) == [(True,)], "what is gone is still held", 120)
+            until(lambda: query(tables, gone) == [(True,)], "what is gone is still held")
         produce(where, night("2", 1), range(50, 55))
         all_stored(tables, 55)
     assert stored_once(tables) == list(range(55))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def get(port: int, path: str, timeout: float = 5) -> tuple[int, str]:
+def get(port: int, path: str, timeout: float = 60) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout) as answer:
             return answer.status, answer.read().decode()
@@ -23,7 +23,7 @@ def get(port: int, path: str, timeout: float = 5) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> object:
+def until(condition: Callable[[], object], what: str, seconds: float = 120) -> object:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, what
@@ -45,6 +45,6 @@ def consumer(words: list[str], variables: dict[str, str], log: Path) -> Iterator
 
             yield process, int(str(until(port, "no end point")))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, log.read_text()
+            assert process.wait(120) == 0, log.read_text()
         finally:
             process.kill()

@@ -76,7 +76,7 @@ class Proxy:
         try:
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(60)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()

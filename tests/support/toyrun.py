@@ -24,7 +24,7 @@ def produce(bootstrap: str, topic: str, identities: range, partitions: int = 1, 
     producer = Producer({"bootstrap.servers": bootstrap, "topic.metadata.refresh.interval.ms": 200})
     for index, identity in enumerate(identities):
         producer.produce(topic, message(record(identity, **fields)), partition=index % partitions)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def start(
@@ -36,7 +36,7 @@ def start(
     )  # fmt: skip
 
 
-def finish(consumer: subprocess.Popen[str], timeout: float = 60) -> str:
+def finish(consumer: subprocess.Popen[str], timeout: float = 300) -> str:
     """Wait for a consumer's end in good order and return what it said."""
     try:
         _, said = consumer.communicate(timeout=timeout)
@@ -79,7 +79,7 @@ def execute(database: str, statements: str) -> None:
         connection.execute(statements)
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 40) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, what
