@@ -34,14 +34,21 @@ def stored(database: str) -> int:
         return connection.execute("SELECT count(*) FROM fulgor.latent").fetchone()[0]
 
 
+def produce(broker, topic: str, indices: range) -> None:
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    for index in indices:
+        producer.produce(topic, message(record(index, padding="x" * 2000)), partition=index % 2)
+    assert producer.flush(60) == 0
+
+
 def kill_while_it_works(arguments: tuple[str, ...], database: str, chance: random.Random) -> None:
     """Kill a consumer a random moment after its first rows of this life."""
     before = stored(database)
     process = start(*arguments)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while stored(database) == before:
         assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline, "the consumer stored nothing within a minute"
+        assert time.monotonic() < deadline, "the consumer stored nothing within two minutes"
         time.sleep(0.02)
     time.sleep(chance.uniform(0, 0.15))
     process.kill()
@@ -55,17 +62,15 @@ def test_kill_9_neither_loses_nor_doubles(broker, topic: Callable, database: str
     with connect(database, vectors=False) as connection:
         migrate(connection, [TABLE])
     name, chance = topic(partitions=2), random.Random(7)
-    producer = Producer({"bootstrap.servers": broker.bootstrap})
-    padding = "x" * 2000
-    for index in range(MESSAGES):
-        producer.produce(name, message(record(index, padding=padding)), partition=index % 2)
-    assert producer.flush(30) == 0
+    lives = [range(first, first + MESSAGES // (KILLS + 1)) for first in range(0, MESSAGES, MESSAGES // (KILLS + 1))]
 
     arguments = (broker.bootstrap, name, database, "g", protocol)
-    for _ in range(KILLS):
+    for messages in lives[:-1]:
+        produce(broker, name, messages)  # a life may have stored all that there was
         kill_while_it_works(arguments, database, chance)
+    produce(broker, name, lives[-1])
     last = start(*arguments, "--until-end")
-    _, errors = last.communicate(timeout=120)
+    _, errors = last.communicate(timeout=300)
     assert last.returncode == 0, errors.decode()
 
     with psycopg.connect(database) as connection:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
 from toy import TABLE, ToyPredictor, ToyStream, message, record
+from toyrun import until
 from typer.testing import CliRunner
 
 from fulgor.cli import app
@@ -23,6 +23,8 @@ from fulgor.errors import BrokerError, OffsetError, SchemaVersionError, Settings
 from fulgor.storage.database import connect
 from fulgor.storage.ledger import check
 from fulgor.storage.migrate import migrate
+
+from .conftest import await_leaders, delete
 
 pytestmark = pytest.mark.services
 CONSUMER = Path(__file__).resolve().parents[1] / "support" / "toy_consumer.py"
@@ -49,7 +51,7 @@ def produce(broker, topic: str, indices, partitions: int = 1, stamp: int = 0) ->
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     for index in indices:
         producer.produce(topic, message(record(index)), partition=index % partitions, timestamp=stamp)
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
 
 
 def run(broker, topic: str, database: str) -> None:
@@ -153,7 +155,7 @@ def test_a_jump_leaves_a_skipped_range(broker, read: str, tables: str):
 
 def test_set_to_a_time(kafka_broker, make_topic: Callable, tables: str):
     """The embedded broker does not look into its files: there, any time that is over means the beginning."""
-    broker, name = kafka_broker, make_topic(kafka_broker, 1, {"retention.ms": "-1"})
+    broker, name = kafka_broker, make_topic(kafka_broker)
     for index, stamp in enumerate((1_772_330_400_000, 1_772_334_000_000, 1_772_337_600_000)):  # 02:00, 03:00, 04:00
         produce(broker, name, range(10 * index, 10 * index + 10), stamp=stamp)
     run(broker, name, tables)
@@ -185,20 +187,14 @@ def test_a_running_consumer_follows(broker, read: str, tables: str):
     arguments = [sys.executable, CONSUMER, broker.bootstrap, read, tables, "g", "classic"]
     consumer = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     try:
-        _await(lambda: rows(tables, "SELECT count(*) FROM feed WHERE released_at IS NULL") == [(2,)])
+        claimed, again = "SELECT count(*) FROM feed WHERE released_at IS NULL", "SELECT count(*) FROM duplicate"
+        until(lambda: rows(tables, claimed) == [(2,)], "it never began", 60)
         offsets(broker, "set", "12", "--group", "g", "--topic", read, "--partition", "1")
-        _await(lambda: rows(tables, "SELECT count(*) FROM duplicate") == [(8,)])
+        until(lambda: rows(tables, again) == [(8,)], "it did not follow", 60)
     finally:
         consumer.terminate()
-        consumer.wait(30)
+        consumer.wait(60)
     assert accounts(tables)[-1] == (1, 1, 12, 20, 0, 8, 0)
-
-
-def _await(condition: Callable[[], bool], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 MISTAKES = (
@@ -233,15 +229,16 @@ def test_the_wrong_broker_a_topic_that_is_gone_and_one_made_anew(kafka_broker, e
     where = ("set", "0", "--group", "g", "--topic", name)
     assert f"topic '{name}' does not exist" in offsets(embedded_broker, *where, fails=TopicError)
     admin = embedded_broker.admin()
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result(15)
+    admin.create_topics([NewTopic(name, 1, 1)])[name].result(60)
+    await_leaders(admin, name)
     assert "check --bootstrap" in offsets(embedded_broker, *where, fails=OffsetError)
-    admin.delete_topics([name])[name].result(15)
+    delete(admin, name)
     result = CliRunner().invoke(app, ["offsets", *where, "--bootstrap", "127.0.0.1:1"])
     assert isinstance(result.exception, BrokerError)
     admin = kafka_broker.admin()
-    admin.delete_topics([name])[name].result(15)
-    time.sleep(1)
-    admin.create_topics([NewTopic(name, 1, 1)])[name].result(15)
+    delete(admin, name)
+    admin.create_topics([NewTopic(name, 1, 1)])[name].result(60)
+    await_leaders(admin, name)
     assert "was made anew" in offsets(kafka_broker, *where, fails=OffsetError)
     assert offsets(kafka_broker, "list")[0]["end"] is None
 
@@ -252,7 +249,7 @@ def test_an_offset_that_the_broker_has_dropped(kafka_broker, make_topic, tables)
     run(kafka_broker, name, tables)
     admin = kafka_broker.admin()
     for future in admin.delete_records([TopicPartition(name, 0, 12)]).values():
-        future.result(10)
+        future.result(60)
     where = ("--group", "g", "--topic", name)
     assert "offset 5 lies outside of what the broker holds: 12 to 30" in offsets(
         kafka_broker, "set", "5", *where, fails=OffsetError

@@ -28,7 +28,7 @@ from fulgor.storage.migrate import migrate
 from fulgor.streams.leela import LEELA
 from fulgor.streams.ztf import ZTF
 
-from .conftest import Broker
+from .conftest import Broker, await_leaders, delete
 
 pytestmark = pytest.mark.services
 
@@ -85,7 +85,7 @@ def test_from_its_topic_as_long_as_there_is_one(
     producer = Producer({"bootstrap.servers": any_broker.bootstrap})
     for alert in ALERTS:
         producer.produce(topic, encode([alert.record]))
-    assert producer.flush(20) == 0
+    assert producer.flush(60) == 0
     store(partial(kafka_source, topic=topic, group="g"), any_broker.bootstrap)
     plot(IDS[2], "--out", out)
     assert out.exists()
@@ -96,10 +96,11 @@ def test_from_its_topic_as_long_as_there_is_one(
         plot(IDS[2], "--out", out)
     monkeypatch.setenv("FULGOR_BOOTSTRAP", any_broker.bootstrap)
     admin = any_broker.admin()
-    admin.delete_topics([topic])[topic].result(20)
+    delete(admin, topic)
     with pytest.raises(ArchiveError, match=r"message is gone: topic .* the topic was deleted, or made anew"):
         plot(IDS[2], "--out", out)
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(60)
+    await_leaders(admin, topic)
     with pytest.raises(ArchiveError, match="message is gone: topic"):
         plot(IDS[2], "--out", out)
 

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from following_consumer import Named, card, following, load
 from toy import TABLE, message, record
-from toyrun import finish, query, until
+from toyrun import query, until
 
 from fulgor.consumer.consume import consume
 from fulgor.consumer.settings import Settings
@@ -28,6 +28,8 @@ from fulgor.storage.registry import Model, get_model, register_model
 
 pytestmark = pytest.mark.services
 
+STORED = "SELECT count(*) FROM fulgor.latent WHERE NOT shadow"
+REFUSED = "cannot take over, the others go on: its files are gone"
 SCRIPT = Path(__file__).resolve().parents[1] / "support" / "following_consumer.py"
 
 
@@ -41,20 +43,23 @@ def models(database: str) -> tuple[str, dict[str, int]]:
 
 
 @contextmanager
-def traffic(bootstrap: str, topic: str, partitions: int) -> Iterator[list[int]]:
-    """Send some 400 toys a second while the block runs; yield the list that their number comes to stand in."""
+def traffic(bootstrap: str, topic: str, partitions: int, database: str) -> Iterator[list[int]]:
+    """Send some 400 toys a second while the block runs; yield the list that their number comes to stand in.
+
+    A slow machine stores fewer: they do not get further ahead than it can make up for.
+    """
     stopping, sent = Event(), [0]
 
     def send() -> None:
         producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
         while not stopping.is_set():
-            for _ in range(20):
+            for _ in range(20 if sent[0] < query(database, STORED)[0][0] + 1000 else 0):
                 value = message(record(sent[0], value=float(sent[0] % 100)))
                 producer.produce(topic, value, partition=sent[0] % partitions)
                 sent[0] += 1
             producer.poll(0)
             time.sleep(0.05)
-        assert producer.flush(20) == 0
+        assert producer.flush(60) == 0
 
     thread = Thread(target=send)
     thread.start()
@@ -66,21 +71,28 @@ def traffic(bootstrap: str, topic: str, partitions: int) -> Iterator[list[int]]:
 
 
 @contextmanager
-def consumers(count: int, *arguments: str) -> Iterator[list[str]]:
-    """Run consumers; at the end they must leave in good order, and what they said is in the list."""
-    running = [
-        subprocess.Popen([sys.executable, SCRIPT, *arguments], stderr=subprocess.PIPE, text=True) for _ in range(count)
-    ]
-    said: list[str] = []
+def consumers(count: int, logs: Path, *arguments: str) -> Iterator[Callable[[str], bool]]:
+    """Run consumers, which must leave in good order at the end; yield what tells whether all have said some words."""
+    files = [logs / f"consumer-{number}" for number in range(count)]
+    running: list[subprocess.Popen[str]] = []
+
+    def have_said(words: str) -> bool:
+        assert all(consumer.poll() is None for consumer in running), [file.read_text()[-4000:] for file in files]
+        return all(words in file.read_text() for file in files)
+
     try:
-        yield said
+        for file in files:
+            with file.open("w") as stderr:
+                running.append(subprocess.Popen([sys.executable, SCRIPT, *arguments], stderr=stderr, text=True))
+        yield have_said
         for consumer in running:
             consumer.terminate()
-        said += [finish(consumer) for consumer in running]
+        for consumer, file in zip(running, files, strict=True):
+            assert consumer.wait(120) == 0, file.read_text()[-4000:]
     finally:
         for consumer in running:
             consumer.kill()
-            consumer.communicate()
+            consumer.wait()
 
 
 def rows(database: str, model_id: int, *, beside: bool = False) -> int:
@@ -90,14 +102,14 @@ def rows(database: str, model_id: int, *, beside: bool = False) -> int:
 
 def grows(database: str, model_id: int, *, beside: bool = False) -> None:
     before = rows(database, model_id, beside=beside)
-    until(lambda: rows(database, model_id, beside=beside) >= before + 40, f"model {model_id} is not taken over", 30)
+    until(lambda: rows(database, model_id, beside=beside) >= before + 40, f"model {model_id} is not taken over", 120)
 
 
-def test_promote_shadow_refuse_and_roll_back_under_load(embedded_broker, make_topic: Callable, models):
+def test_promote_shadow_refuse_and_roll_back_under_load(embedded_broker, make_topic: Callable, models, tmp_path: Path):
     database, ids = models
     broker, name = embedded_broker, make_topic(embedded_broker, 4)
-    with connect(database) as connection, consumers(2, broker.bootstrap, name, database, "g", "auto") as said:
-        with traffic(broker.bootstrap, name, 4) as sent:
+    with connect(database) as connection, consumers(2, tmp_path, broker.bootstrap, name, database, "g", "auto") as said:
+        with traffic(broker.bootstrap, name, 4, database) as sent:
             first, second, third, broken = (get_model(connection, ids[digit]) for digit in "123f")
             grows(database, ids["1"])
             promote(connection, second)
@@ -105,14 +117,13 @@ def test_promote_shadow_refuse_and_roll_back_under_load(embedded_broker, make_to
             shadow(connection, third)
             grows(database, ids["3"], beside=True)
             promote(connection, broken)  # no consumer can load it: the one of before goes on
+            until(lambda: said(REFUSED), "it is not refused by both", 120)
             grows(database, ids["2"])
             assert rollback(connection, "toy").hash == second.hash
             retire(connection, third)
             assert rollback(connection, "toy").hash == first.hash
             grows(database, ids["1"])
-        accounted = "SELECT count(*) FROM fulgor.latent WHERE NOT shadow"
-        until(lambda: query(database, accounted) == [(sent[0],)], "not everything is stored")
-    assert all("cannot take over, the others go on: its files are gone" in one for one in said)
+        until(lambda: query(database, STORED) == [(sent[0],)], "not everything is stored", 120)
     with connect(database) as connection:
         assert check(connection).closed
         # Neither lost nor doubled, whichever model made the row.

@@ -62,7 +62,7 @@ def test_an_index_is_built_once_used_and_finds_the_neighbours(two_nights):
     )  # fmt: skip
     assert "hnsw" in plan
     recall = np.mean([len(a & b) / 10 for a, b in zip(exact, found, strict=True)])
-    # Each build draws its own layers: in one of some twenty a query has lost its whole cluster (a recall of 0.95).
+    # Each build draws its own layers: in one of some eighty a query has lost its whole cluster (a recall of 0.95).
     assert recall >= 0.8
 
 
