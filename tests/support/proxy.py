@@ -44,8 +44,11 @@ class Proxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass(reader, to_there, dead))
                 both.create_task(self._pass(there, writer, dead))
-        except* (OSError, asyncio.CancelledError):
+        except* OSError:
             pass
+        except* asyncio.CancelledError:
+            for open_writer in writers:
+                open_writer.transport.abort()  # what it still holds, nobody takes
         finally:
             self._tasks.discard(task)
             for open_writer in writers:
@@ -64,6 +67,7 @@ class Proxy:
 
     async def _end(self, server: asyncio.Server) -> None:
         server.close()
+        await asyncio.sleep(0.05)  # who was let in this moment has no task of its own yet
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

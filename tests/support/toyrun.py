@@ -33,6 +33,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, CONSUMER, bootstrap, topic, database, "g", protocol, *extra],
         env=os.environ | environment, stderr=subprocess.PIPE, text=True,
+        pipesize=1 << 20,  # read at the end only: one that fills it would stand still
     )  # fmt: skip
 
 
