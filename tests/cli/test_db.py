@@ -26,12 +26,12 @@ def fulgor(tmp_path: Path) -> Iterator[Run]:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", "from fulgor.cli import main; main()", *words]
         environment = os.environ | {"FULGOR_HOME": str(home)}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170)
 
     yield run
     server = EmbeddedPostgres(home)
     data = server.status().data
-    server.kill()
+    server.down()  # not killed: its orphans would write for a moment to what is deleted next
     if data is not None:
         shutil.rmtree(data.parent)
 
