@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
 _PATIENCE_S = 1.0
-_CONFIG_TIMEOUT_S = 4.0
+_ANSWER_S = 15.0  # of a broker that was reached: one that stands still for seconds is not to decide how a group works
 _EMBEDDED = "tansu_cluster"
 _PERL_CLASSES = re.compile(r"\\[dDwWsS]")
 
@@ -110,8 +110,8 @@ class Cluster:
             The broker does not answer, or does not let us ask.
         """
         try:
-            future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[topic]
-            return str(future.result(_TIMEOUT_S).topic_id or "")
+            future = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_S)[topic]
+            return str(future.result(_ANSWER_S).topic_id or "")
         except KafkaException as error:
             code = error.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -121,7 +121,7 @@ class Cluster:
             raise BrokerError(f"topic {topic!r}: cannot be described: {self.explain(error.args[0])}") from error
         except TimeoutError:
             raise BrokerError(
-                f"topic {topic!r}: the broker {self.bootstrap} did not say within {_TIMEOUT_S:.0f} s what it is"
+                f"topic {topic!r}: the broker {self.bootstrap} did not say within {_ANSWER_S:.0f} s what it is"
             ) from None
 
     def cleanup_policy(self, topic: str) -> str:
@@ -136,8 +136,8 @@ class Cluster:
         """Return a topic's configuration, empty where the broker does not tell it."""
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
         try:
-            entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
-            found = entries.result(_CONFIG_TIMEOUT_S)
+            entries = self._admin.describe_configs([resource], request_timeout=_ANSWER_S)[resource]
+            found = entries.result(_ANSWER_S)
         except (KafkaException, TimeoutError) as error:
             log.info("topic %s: its settings cannot be read (%s)", topic, error)
             return {}
@@ -182,13 +182,13 @@ class Cluster:
         resource = ConfigResource(ConfigResource.Type.GROUP, group, incremental_configs=entries)
         try:
             # In one request: the broker wants the time-out to be the longer of the two at any time.
-            self._admin.incremental_alter_configs([resource])[resource].result(_CONFIG_TIMEOUT_S)
+            self._admin.incremental_alter_configs([resource])[resource].result(_ANSWER_S)
         except (KafkaException, TimeoutError) as error:
             log.info("group %s: the broker keeps its own session time-out (%s)", group, error)
 
     def _config(self, resource: ConfigResource, name: str) -> str | None:
-        entries = self._admin.describe_configs([resource], request_timeout=_CONFIG_TIMEOUT_S)[resource]
-        found = entries.result(_CONFIG_TIMEOUT_S).get(name)
+        entries = self._admin.describe_configs([resource], request_timeout=_ANSWER_S)[resource]
+        found = entries.result(_ANSWER_S).get(name)
         return None if found is None else str(found.value)
 
     def explain(self, error: KafkaError) -> str:

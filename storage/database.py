@@ -22,7 +22,7 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 RV = TypeVar("RV")
 SEARCH_PATH = "fulgor, public"
-CONNECT_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 10
 ANSWER_S = 60.0
 """Longest silence of a server that a consumer waits out: then the connection is given up, and made again."""
 # One row's own fault: no retry mends it, and the rows beside it can be stored. A key that is too long for an index

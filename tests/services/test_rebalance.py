@@ -244,7 +244,7 @@ def test_two_members_for_one_partition_both_come_to_the_end(broker, topic: Calla
 
 
 def test_a_broker_that_goes_away_before_a_claim_is_named(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kafkaadmin, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(kafkaadmin, "_ANSWER_S", 1.0)
     with EmbeddedBroker() as own:
         cluster = kafkaadmin.Cluster(own.bootstrap, {})
     for _ in range(2):
