@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fulgor.errors import ModelError
+from fulgor.models.wholefile import whole_file
 
 __all__ = [
     "CARD",
@@ -113,9 +114,8 @@ def write_card(directory: Path, card: Mapping[str, Any]) -> dict[str, Any]:
     files = {name: file_hash(directory / name) for name in _files(card)}
     full = {"format": FORMAT, "precision": PRECISION, **card, "files": files}
     full["model_hash"] = model_hash(full)
-    part = directory / f"{CARD}.part"  # a card is replaced whole: who is cut off here leaves the earlier one
-    part.write_text(json.dumps(full, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(directory / CARD)
+    with whole_file(directory / CARD) as part:
+        part.write_text(json.dumps(full, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return full
 
 

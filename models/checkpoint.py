@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from fulgor.errors import ModelError
 from fulgor.models.distributed import ALONE, Ranks
+from fulgor.models.wholefile import whole_file
 
 __all__ = ["Checkpoint", "Standing"]
 
@@ -81,12 +81,8 @@ class Checkpoint:
             tensors |= {f"optimiser.{number}.{name}": value for name, value in state.items()}
         told = {name: getattr(standing, name) for name in ("losses", "best_epoch", "best_loss")}
         metadata = {"standing": json.dumps(told), "identity": json.dumps(self._identity)}
-        part = self.path.with_suffix(f".{os.getpid()}.part")  # of this process: another one may train here, too
-        try:
+        with whole_file(self.path) as part:
             save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, part, metadata)
-            part.replace(self.path)
-        finally:
-            part.unlink(missing_ok=True)
         self._write_curves(standing.losses)
 
     def restore(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Standing | None:

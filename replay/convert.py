@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fulgor.errors import ArchiveError, SettingsError
+from fulgor.models.wholefile import whole_file
 from fulgor.replay.chunks import is_chunk_table
 from fulgor.replay.files import NPY_MAGIC
-from fulgor.replay.record.layout import PART
 
 __all__ = ["LARGEST_FILE", "convert", "load_arrays"]
 
@@ -143,12 +142,8 @@ def convert(source: Path, target: Path, *, allow_pickle: bool) -> int:
 
 def _write(target: Path, table: NDArray[np.void]) -> None:
     """Write the array, whole or not at all."""
-    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}{PART}")
     try:
-        with part.open("wb") as file:
+        with whole_file(target) as part, part.open("wb") as file:
             np.save(file, table, allow_pickle=False)
-        part.rename(target)
     except OSError as error:
         raise SettingsError(f"{target} cannot be written: {error.strerror}") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from psycopg import sql
 from fulgor.storage.database import Connection
 from fulgor.storage.tables import StreamTable
 
-__all__ = ["EARLIEST", "LATEST", "Partitions", "bounds"]
+__all__ = ["EARLIEST", "LATEST", "Partitions", "bounds", "tables_there"]
 
 # Times outside are impossible for an alert: they share the partitions ``early`` and ``late``.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -36,6 +36,17 @@ def bounds(time: datetime, partition_by: str) -> tuple[date, date] | None:
         return day, day + timedelta(days=1)
     first = day.replace(day=1)
     return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def tables_there(connection: Connection, names: Sequence[str]) -> set[str]:
+    """Return which of these tables there are.
+
+    As it is now: ``to_regclass`` answers from a cache that may be older than a lock that was waited for.
+    """
+    found = connection.execute(
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'fulgor'::regnamespace", [[*names]]
+    ).fetchall()
+    return {str(name) for (name,) in found}
 
 
 class Partitions:
@@ -79,11 +90,7 @@ class Partitions:
     def _attach(self, parent: str, first: date, after: date) -> None:
         suffix = f"{first:%Y%m%d}" if self.partition_by == "day" else f"{first:%Y%m}"
         name = f"{parent}_{suffix}"
-        # to_regclass would answer from a cache that may be older than the lock that was waited for.
-        found = self._connection.execute(
-            "SELECT 1 FROM pg_class WHERE relname = %s AND relnamespace = 'fulgor'::regnamespace", [name]
-        ).fetchone()
-        if found:
+        if tables_there(self._connection, [name]):
             return
         child, whole = sql.Identifier("fulgor", name), sql.Identifier("fulgor", parent)
         self._connection.execute(

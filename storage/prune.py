@@ -23,7 +23,7 @@ from psycopg import errors, sql
 
 from fulgor.errors import DatabaseError, FulgorError, SettingsError
 from fulgor.storage.database import Connection
-from fulgor.storage.partitions import bounds
+from fulgor.storage.partitions import bounds, tables_there
 
 __all__ = ["Night", "find_nights", "prune"]
 
@@ -157,11 +157,7 @@ def _children(connection: Connection, night: Night) -> list[str]:
     suffixes = (f"{night.first:%Y%m%d}", f"{night.first:%Y%m}")
     wide = (night.after - night.first).days > 1
     names = [f"{parent}_{suffixes[wide]}" for parent in _parents(night.stream)]
-    # to_regclass would answer from a cache that may be older than the lock that was waited for.
-    found = connection.execute(
-        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'fulgor'::regnamespace", [names]
-    ).fetchall()
-    there = {str(name) for (name,) in found}
+    there = tables_there(connection, names)
     return [name for name in names if name in there]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from fulgor.models.dataset import UNLABELLED
 from fulgor.models.evaluation.alerts import AlertSet
 from fulgor.models.evaluation.folds import Index
 from fulgor.models.evaluation.result import slug
+from fulgor.models.wholefile import whole_file
 
 __all__ = ["Baseline", "Budget", "Objective", "classified", "evenly", "tensors", "train"]
 
@@ -127,9 +127,8 @@ class Baseline:
         self._train(network, self._simulated, self._simulated.labelled, self._budget.pretraining)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")  # who is cut off here leaves no half of a file
-            save_file(network.state_dict(), part)
-            part.replace(path)
+            with whole_file(path) as part:
+                save_file(network.state_dict(), part)
         return network.state_dict()
 
     def _new(self, alerts: AlertSet) -> nn.Module:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fulgor.errors import ArchiveError, DiskFullError, is_out_of_space
-from fulgor.replay.record.layout import PART
+from fulgor.models.wholefile import whole_file
 
 __all__ = ["disk_errors", "sync_folder", "write_whole"]
 
@@ -45,16 +44,10 @@ def write_whole(path: Path, content: bytes) -> None:
     OSError
         It cannot be written; nothing is left then.
     """
-    # A process id is no name among machines that share a folder: in containers each is number 1.
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{PART}")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part, part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

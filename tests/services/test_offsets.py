@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewTopic
+from live import until
 from toy import TABLE, ToyPredictor, ToyStream, message, record
-from toyrun import until
 from typer.testing import CliRunner
 
 from fulgor.cli import app

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from live import until
 from toy import TABLE
-from toyrun import consuming, count, produce, until
+from toyrun import consuming, count, produce
 
 from fulgor.embedded.postgres import EmbeddedPostgres
 from fulgor.storage.database import connect

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import NewPartitions, NewTopic
+from live import until
 from toy import TABLE
-from toyrun import consuming, count, produce, query, stored_once, until
+from toyrun import consuming, count, produce, query, stored_once
 
 from fulgor.storage.database import connect
 from fulgor.storage.migrate import migrate

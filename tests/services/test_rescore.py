@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 from following_consumer import card
+from live import until
 from toy import TABLE
-from toyrun import count, finish, produce, query, until
+from toyrun import count, finish, produce, query
 from typer.testing import CliRunner
 
 from fulgor.cli import app

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from live import until
 from proxy import Proxy
 from toy import TABLE, ToyPredictor, ToyStream
-from toyrun import consuming, count, execute, produce, stored_once, until
+from toyrun import consuming, count, execute, produce, stored_once
 
 from fulgor.consumer import patience
 from fulgor.consumer.consume import Consumption, consume, kafka_source

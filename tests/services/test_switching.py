@@ -14,8 +14,9 @@ from threading import Event, Thread
 import pytest
 from confluent_kafka import Producer
 from following_consumer import Named, card, following, load
+from live import until
 from toy import TABLE, message, record
-from toyrun import query, until
+from toyrun import query
 
 from fulgor.consumer.consume import consume
 from fulgor.consumer.settings import Settings

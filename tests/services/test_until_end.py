@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from live import until
 from toy import TABLE
-from toyrun import consuming, finish, produce, query, start, stored_once, until
+from toyrun import consuming, finish, produce, query, start, stored_once
 
 from fulgor.storage.database import connect
 from fulgor.storage.migrate import migrate

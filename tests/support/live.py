@@ -27,7 +27,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 120) -> o
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+        time.sleep(0.05)
     return found
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,13 +77,6 @@ def query(database: str, statement: str) -> list[tuple]:
 def execute(database: str, statements: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(statements)
-
-
-def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def stored_once(database: str) -> list[int]:
