@@ -61,7 +61,6 @@ def test_two_trainings_in_one_folder_do_not_write_into_each_others_file(
     def overtaken(*given: object) -> None:
         write(*given)
         monkeypatch.setattr(checkpoint, "save_file", write)
-        monkeypatch.setattr(checkpoint.os, "getpid", lambda: -1)
         Checkpoint(tmp_path, {}).save(network, optimiser, standings[1])
 
     monkeypatch.setattr(checkpoint, "save_file", overtaken)
